@@ -1,0 +1,71 @@
+"""The cache folder: whatever is slow to get (binaries, jars, images) is made once and kept by version."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+STAGING_PREFIX = ".staging-"
+
+
+def root() -> Path:
+    """The cache folder, created when missing: `$XDG_CACHE_HOME/headrace`, else `~/.cache/headrace`."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(base) / "headrace"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def lock(name: str) -> Iterator[None]:
+    """Hold the machine-wide lock `name`, waiting for another run that holds it.
+
+    The kernel drops it when the holder ends, however it ends.
+    """
+    folder = root() / "locks"
+    folder.mkdir(exist_ok=True)
+    with (folder / name.replace("/", "-")).open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def artefact(name: str, make: Callable[[Path], None]) -> Path:
+    """Return the folder `name` of the cache; when it is missing, let `make` fill it first.
+
+    `make` fills a staging folder that gets its name only when it is complete, so that an interrupted
+    run never leaves something that looks finished. An error of `make` is raised as it is.
+    """
+    target = root() / name
+    if target.exists():
+        return target
+    with lock(name):
+        if target.exists():
+            return target
+        for leftover in root().glob(f"{STAGING_PREFIX}{name}-*"):
+            shutil.rmtree(leftover)
+        staging = root() / f"{STAGING_PREFIX}{name}-{os.getpid()}"
+        staging.mkdir()
+        try:
+            make(staging)
+            staging.rename(target)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    return target
+
+
+def content_hash(paths: Iterable[Path], *words: str) -> str:
+    """Return 16 hexadecimal digits that change when a file (or a file below a folder) or a word changes."""
+    digest = hashlib.sha256()
+    for word in words:
+        digest.update(f"{word}\0".encode())
+    for path in paths:
+        files = [path] if path.is_file() else sorted(path.rglob("*"))
+        for file in files:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(path.parent)}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
