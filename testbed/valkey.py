@@ -74,15 +74,16 @@ class Valkey(LoopbackServer):
             'save ""',
         ]
         if self.password is not None:
-            lines.append(f"requirepass {self.password}")
+            quoted = self.password.replace("\\", "\\\\").replace('"', '\\"')
+            lines.append(f'requirepass "{quoted}"')
         configuration.touch(mode=0o600)
         configuration.write_text("\n".join(lines) + "\n")
         return [server_binary(), configuration]
 
     def ready(self) -> bool:
-        """Whether it answers PING (it does not while it still loads its AOF)."""
+        """Whether this very server (not another one on its port) answers and has loaded its AOF."""
         try:
             with self.client() as client:
-                return bool(client.ping())
+                return bool(client.info("server")["process_id"] == self.process_id)
         except (valkey.ConnectionError, valkey.TimeoutError, valkey.BusyLoadingError):
             return False

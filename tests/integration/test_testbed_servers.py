@@ -24,9 +24,8 @@ def test_valkey_keeps_ports_password_and_data_over_a_kill(tmp_path: Path) -> Non
 
 
 def test_valkey_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with Valkey(tmp_path / "one") as server:
-        with pytest.raises(ChildProcessError, match="Address already in use"):
-            Valkey(tmp_path / "two", port=server.port).start()
+    with Valkey(tmp_path / "one") as server, pytest.raises(ChildProcessError, match="Address already in use"):
+        Valkey(tmp_path / "two", port=server.port).start()
 
 
 def test_frozen_valkey_can_be_stopped(tmp_path: Path) -> None:
