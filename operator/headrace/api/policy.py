@@ -1,0 +1,113 @@
+"""Policies that several resources share: retries, deduplication, caching, dead letters, alerts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jmespath
+import jmespath.exceptions
+from pydantic import AfterValidator, Field
+
+from headrace.api.model import ApiModel, Rule
+
+WINDOW_SECONDS = 86_400
+"""How long identities are remembered by default: one day."""
+
+
+def _compiles(expression: str) -> str:
+    try:
+        jmespath.compile(expression)
+    except jmespath.exceptions.JMESPathError as error:
+        raise ValueError(f"not a JMESPath expression: {str(error).splitlines()[0]}") from None
+    return expression
+
+
+Selector = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_compiles)]
+"""JMESPath on the JSON payload; or `message.key`, `message.properties.NAME`."""
+
+Positive = Annotated[int, Field(ge=1, le=2_147_483_647)]
+ValkeyKey = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class Backoff(ApiModel):
+    """Exponential backoff: `baseSeconds * factor ^ (attempt - 1)`, at most `capSeconds`."""
+
+    base_seconds: Positive = 1
+    """Wait before the second attempt. Default 1."""
+    factor: Annotated[int, Field(ge=1, le=10)] = 2
+    """Growth from one attempt to the next. Default 2."""
+    cap_seconds: Positive = 60
+    """The longest wait. Default 60."""
+    jitter: bool = True
+    """Choose each wait at random between half of it and all of it. Default true."""
+
+
+class Retry(ApiModel):
+    """How often a failing task is tried before it becomes a dead letter."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Attempts in all, the first included. Default 5."""
+    backoff: Backoff = Backoff()
+    """Waits between attempts."""
+
+
+class Deduplicate(ApiModel):
+    """Drop a message whose key was seen inside the window."""
+
+    key: Selector
+    """What identifies a message: JMESPath on the JSON payload, or `message.key`, `message.properties.NAME`."""
+    window_seconds: Positive = WINDOW_SECONDS
+    """How long a key is remembered. Default 86400, one day."""
+
+
+class Cache(ApiModel):
+    """Keep each message's payload in Valkey, under `prefix` + key, for the tasks to read."""
+
+    key: Selector
+    """What names the entry: JMESPath on the JSON payload, or `message.key`, `message.properties.NAME`."""
+    prefix: Annotated[str, Field(min_length=1, max_length=253)]
+    """Put before the key, such as `order:`."""
+    ttl_seconds: Positive
+    """How long an entry lives."""
+
+
+class Threshold(ApiModel):
+    """Fires when a count stays above `threshold` for `forSeconds`."""
+
+    threshold: Annotated[int, Field(ge=0)] = 10_000
+    """The count above which the alert is due. Default 10000."""
+    for_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """How long it must stay above. Default 300."""
+
+
+class FailureRate(ApiModel):
+    """Fires when failures come faster than `ratePerSecond` for `forSeconds`."""
+
+    rate_per_second: Annotated[int, Field(ge=0)] = 5
+    """Failures a second above which the alert is due. Default 5."""
+    for_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
+    """How long it must stay above; also the window of the rate, at least 60 s. Default 60."""
+
+
+class Alerts(ApiModel):
+    """The resource's PrometheusRule; made where the Prometheus operator's CRD is installed."""
+
+    enabled: bool = True
+    """Default true."""
+    backlog: Threshold = Threshold()
+    """Too much waiting."""
+    failures: FailureRate = FailureRate()
+    """Too many failures."""
+    labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(default_factory=dict, max_length=32)
+    """Labels on the PrometheusRule and the PodMonitor, such as the `release` that kube-prometheus-stack selects."""
+
+
+def at_most_one(*fields: str, needed: bool, message: str) -> Rule:
+    """A rule: of *fields* (wire names, single words) exactly one is set, or at most one when not *needed*."""
+    count = " + ".join(f"(has(self.{field}) ? 1 : 0)" for field in fields)
+
+    def holds(model: Any) -> bool:
+        number = sum(getattr(model, field) is not None for field in fields)
+        return number == 1 if needed else number <= 1
+
+    return Rule(cel=f"{count} {'==' if needed else '<='} 1", message=message, holds=holds)

@@ -1,0 +1,229 @@
+"""Conditions and reasons: each is API, so each is listed here once.
+
+``Ready`` always stands; ``Reconciling`` and ``Stalled`` only while true (kstatus reads them so); the others where
+they apply. Every condition carries its own ``observedGeneration``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from headrace.api.model import ApiModel
+
+
+class ConditionType(StrEnum):
+    """What a condition speaks of."""
+
+    READY = "Ready"
+    """The spec is in force and the resource works."""
+    RECONCILING = "Reconciling"
+    """Work towards the spec is under way. Stands only while true."""
+    STALLED = "Stalled"
+    """Nothing will change before the user changes something. Stands only while true."""
+    AVAILABLE = "Available"
+    """Enough pods serve now, whatever generation they are of."""
+    CONNECTIONS_READY = "ConnectionsReady"
+    """The operator reaches the brokers with the given credentials."""
+    WORKLOAD_READY = "WorkloadReady"
+    """All pods of the current generation are up."""
+    TOPICS_READY = "TopicsReady"
+    """Namespaces, topics and their policies are as declared."""
+    SUBSCRIPTIONS_READY = "SubscriptionsReady"
+    """Subscriptions exist."""
+    ALERTS_READY = "AlertsReady"
+    """The PrometheusRule stands, or says why not. Never holds Ready back."""
+    SUSPENDED = "Suspended"
+    """`spec.suspend` is true."""
+    INGEST_READY = "IngestReady"
+    """The pipeline's first bridge is ready."""
+    PROCESSING_READY = "ProcessingReady"
+    """The pipeline's workers are ready."""
+    RESULTS_READY = "ResultsReady"
+    """The pipeline's second bridge is ready."""
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is."""
+
+    SUCCEEDED = "Succeeded"
+    """All is as declared."""
+    PROGRESSING = "Progressing"
+    """On the way."""
+    SUSPENDED = "Suspended"
+    """`spec.suspend` is true."""
+    INVALID_SPEC = "InvalidSpec"
+    """The spec can't be used; the message names the field."""
+    SECRET_NOT_FOUND = "SecretNotFound"
+    """A Secret, or a key in it, is missing."""
+    VALKEY_UNREACHABLE = "ValkeyUnreachable"
+    """Valkey does not answer."""
+    PULSAR_UNREACHABLE = "PulsarUnreachable"
+    """Pulsar's admin API does not answer."""
+    AUTHENTICATION_FAILED = "AuthenticationFailed"
+    """A broker refused the credentials."""
+    NAMESPACE_NOT_FOUND = "NamespaceNotFound"
+    """A topic lies in a Pulsar namespace that does not exist and is not declared."""
+    PARTITION_DECREASE = "PartitionDecrease"
+    """Pulsar topics can only grow."""
+    TOPIC_CONFLICT = "TopicConflict"
+    """Pulsar refused a topic, a policy or a subscription, or another resource owns it."""
+    DEDUPLICATION_DISABLED = "DeduplicationDisabled"
+    """The sink topic exists, does not deduplicate, and is not ours to change."""
+    NAME_CONFLICT = "NameConflict"
+    """An object of a child's name exists and belongs to somebody else."""
+    PODS_UNAVAILABLE = "PodsUnavailable"
+    """Pods are not ready (yet)."""
+    PODS_FAILING = "PodsFailing"
+    """Pods fail; the message says what the container said last."""
+    STAGE_NOT_READY = "StageNotReady"
+    """A stage of the pipeline is not ready; the message names it."""
+    PROMETHEUS_OPERATOR_MISSING = "PrometheusOperatorMissing"
+    """The CRD of PrometheusRule or PodMonitor is not installed."""
+    DISABLED = "Disabled"
+    """Switched off in the spec."""
+    API_ERROR = "ApiError"
+    """The Kubernetes API refused a write."""
+
+
+class Status(StrEnum):
+    """A condition's status."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ApiModel):
+    """One condition, as `metav1.Condition`."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """What it speaks of."""
+    status: Status
+    """True, False or Unknown."""
+    reason: Annotated[str, Field(max_length=1024)]
+    """Why, in one word."""
+    message: Annotated[str, Field(max_length=32_768)]
+    """Why, for people."""
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When the status last changed."""
+    observed_generation: Annotated[int, Field(ge=0)]
+    """The generation it was judged by."""
+
+
+class CommonStatus(ApiModel):
+    """What every status holds."""
+
+    observed_generation: int | None = None
+    """The generation this status speaks of."""
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    """Is it working, and if not, why."""
+    last_handled_reconcile_at: str | None = None
+    """Value of the annotation `headrace.dev/reconcile-requested-at` that was handled last."""
+
+
+class WorkloadStatus(CommonStatus):
+    """What the status of a resource with pods holds."""
+
+    replicas: int | None = None
+    """Pods that exist."""
+    ready_replicas: int | None = None
+    """Pods that are ready."""
+    selector: str | None = None
+    """Label selector of the pods, for the scale subresource."""
+    backlog: int | None = None
+    """How much waits at the source."""
+    dead_letters: int | None = None
+    """How much lies in the dead-letter topic or list."""
+
+
+class QueueStatus(ApiModel):
+    """One queue."""
+
+    name: str
+    """Name of the queue."""
+    waiting: int
+    """Tasks that wait."""
+
+
+class ValkeyWorkerStatus(WorkloadStatus):
+    """How a ValkeyWorker is."""
+
+    in_flight: int | None = None
+    """Tasks handed to workers and not yet acknowledged."""
+    outbox: int | None = None
+    """Results that wait for the bridge."""
+    queues: tuple[QueueStatus, ...] = Field(
+        default=(),
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """Each queue."""
+
+
+class TopicStatus(ApiModel):
+    """One topic."""
+
+    name: str
+    """`persistent://TENANT/NAMESPACE/TOPIC`."""
+    partitions: int
+    """Partitions; 0 for a topic without."""
+    ownership: Literal["Created", "Existing"]
+    """Whether this resource made it."""
+
+
+class PulsarBridgeStatus(WorkloadStatus):
+    """How a PulsarBridge is."""
+
+    direction: Literal["PulsarToValkey", "ValkeyToPulsar"] | None = None
+    """Which way it moves messages."""
+    in_flight: int | None = None
+    """Messages taken from Valkey and not yet confirmed by Pulsar."""
+    consumers: int | None = None
+    """Consumers on the source's subscription."""
+    topics: tuple[TopicStatus, ...] = Field(
+        default=(),
+        max_length=80,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """Each topic."""
+
+
+class StageStatus(ApiModel):
+    """One stage of a pipeline."""
+
+    name: str
+    """ingest, process or results."""
+    kind: str
+    """Kind of the child resource."""
+    resource: str
+    """Name of the child resource."""
+    ready: bool
+    """Whether it is ready."""
+    backlog: int | None = None
+    """How much waits before it."""
+    reason: str | None = None
+    """Why it is not ready."""
+
+
+class HybridPipelineStatus(CommonStatus):
+    """How a HybridPipeline is."""
+
+    backlog: int | None = None
+    """How much waits in all stages together."""
+    dead_letters: int | None = None
+    """How much lies in the dead-letter topic."""
+    bottleneck: str | None = None
+    """The stage before which most waits."""
+    stages: tuple[StageStatus, ...] = Field(
+        default=(),
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """Each stage."""

@@ -1,0 +1,146 @@
+"""What a resource declares of Pulsar: namespaces, topics, policies, subscriptions."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from headrace.api.model import ApiModel, Rule
+
+_PART = "[A-Za-z0-9_=:.-]+"
+TOPIC_NAME = f"^persistent://{_PART}/{_PART}/[^/ ]+$"
+NAMESPACE_NAME = f"^{_PART}/{_PART}$"
+
+TOPIC_MESSAGE = "a topic must read persistent://TENANT/NAMESPACE/TOPIC, such as persistent://shop/orders/events"
+NAMESPACE_MESSAGE = "a Pulsar namespace must read TENANT/NAMESPACE, such as shop/orders"
+
+
+def _topic(name: str) -> str:
+    if not re.match(TOPIC_NAME, name):
+        raise ValueError(TOPIC_MESSAGE)
+    return name
+
+
+def _namespace(name: str) -> str:
+    if not re.match(NAMESPACE_NAME, name):
+        raise ValueError(NAMESPACE_MESSAGE)
+    return name
+
+
+def _cel(expression: str, message: str) -> dict[str, object]:
+    return {"x-kubernetes-validations": [{"rule": expression, "message": message}]}
+
+
+TopicName = Annotated[
+    str,
+    Field(max_length=512, json_schema_extra=_cel(f"self.matches('{TOPIC_NAME}')", TOPIC_MESSAGE)),
+    AfterValidator(_topic),
+]
+PulsarNamespaceName = Annotated[
+    str,
+    Field(max_length=256, json_schema_extra=_cel(f"self.matches('{NAMESPACE_NAME}')", NAMESPACE_MESSAGE)),
+    AfterValidator(_namespace),
+]
+SubscriptionName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[^/ ]+$")]
+
+
+class InitialPosition(StrEnum):
+    """Where a new subscription begins."""
+
+    EARLIEST = "Earliest"
+    LATEST = "Latest"
+
+
+class QuotaPolicy(StrEnum):
+    """What the broker does with producers at the quota. Eviction is left out on purpose: it loses messages."""
+
+    PRODUCER_REQUEST_HOLD = "ProducerRequestHold"
+    PRODUCER_EXCEPTION = "ProducerException"
+
+
+class Retention(ApiModel):
+    """How long acknowledged messages are kept; both limits must be passed before Pulsar deletes."""
+
+    rules = (
+        Rule(
+            cel="self.timeSeconds == -1 || self.timeSeconds % 60 == 0",
+            message="timeSeconds must be -1 (without end) or whole minutes, such as 3600: Pulsar counts in minutes",
+            holds=lambda self: self.time_seconds == -1 or self.time_seconds % 60 == 0,
+        ),
+    )
+
+    time_seconds: Annotated[int, Field(ge=-1, le=2_147_483_640)]
+    """Whole minutes, in seconds; -1 without end."""
+    size_megabytes: Annotated[int, Field(ge=-1, le=2_147_483_647)] = -1
+    """-1 (the default) without limit."""
+
+
+class BacklogQuota(ApiModel):
+    """How much may wait for slow subscriptions."""
+
+    limit_bytes: Annotated[int, Field(ge=1)]
+    """Bytes of backlog."""
+    policy: QuotaPolicy = QuotaPolicy.PRODUCER_REQUEST_HOLD
+    """Default ProducerRequestHold."""
+
+
+class TopicPolicies(ApiModel):
+    """Policies that Headrace sets on a topic. One that is left out is never touched; one that is unset again goes."""
+
+    retention: Retention | None = None
+    """How long acknowledged messages are kept."""
+    message_ttl_seconds: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
+    """Unacknowledged messages older than this are skipped by the broker."""
+    backlog_quota: BacklogQuota | None = None
+    """How much may wait."""
+    deduplication: bool | None = None
+    """Whether the broker drops what a producer sends again."""
+
+
+class Topic(ApiModel):
+    """A topic, made when missing. It is retained when the resource is deleted."""
+
+    name: TopicName
+    """`persistent://TENANT/NAMESPACE/TOPIC`."""
+    partitions: Annotated[int, Field(ge=0, le=1024)] = 0
+    """0 (the default) for a topic without partitions. It can grow later, never shrink."""
+    policies: TopicPolicies = TopicPolicies()
+    """Policies on the topic."""
+
+
+class PulsarNamespace(ApiModel):
+    """A Pulsar namespace, made when missing, together with its tenant. It is retained on deletion."""
+
+    name: PulsarNamespaceName
+    """`TENANT/NAMESPACE`."""
+
+
+class Subscription(ApiModel):
+    """A subscription that exists before its first consumer does, so that nothing published meanwhile is missed."""
+
+    topic: TopicName
+    """`persistent://TENANT/NAMESPACE/TOPIC`."""
+    name: SubscriptionName
+    """Name of the subscription."""
+    initial_position: InitialPosition = InitialPosition.EARLIEST
+    """Earliest (the default) or Latest."""
+
+
+Namespaces = Annotated[
+    tuple[PulsarNamespace, ...],
+    Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+]
+Topics = Annotated[
+    tuple[Topic, ...],
+    Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+]
+Subscriptions = Annotated[
+    tuple[Subscription, ...],
+    Field(
+        max_length=64,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["topic", "name"]},
+    ),
+]

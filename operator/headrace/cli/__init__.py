@@ -1,0 +1,1 @@
+"""The ``headrace`` command; installed as ``kubectl-headrace`` too."""
