@@ -1,0 +1,129 @@
+"""All that a HybridPipeline wants of Kubernetes: three child resources, which make the rest.
+
+The children are built as API models, so that a pipeline can never ask for a child that the API server refuses, and
+they hold only what the user set, so that a default has one home.
+"""
+
+from typing import Any
+
+from headrace.api.hybrid_pipeline import HybridPipeline
+from headrace.api.model import ApiModel
+from headrace.api.pulsar_bridge import (
+    CelerySink,
+    DeadLetterTopic,
+    ListFormat,
+    ListSource,
+    PulsarBridge,
+    PulsarBridgeSpec,
+    PulsarSink,
+    PulsarSource,
+    Sink,
+    Source,
+    ValkeySink,
+    ValkeySource,
+)
+from headrace.api.resource import ObjectMeta
+from headrace.api.topic import Topic
+from headrace.api.valkey_worker import Celery, Outbox, Queue, ValkeyWorker, ValkeyWorkerSpec
+from headrace.desired.inputs import Inputs
+from headrace.desired.labels import child_metadata
+from headrace.desired.names import child_name
+
+
+def desired_objects(resource: HybridPipeline, inputs: Inputs) -> tuple[dict[str, Any], ...]:
+    """The children of *resource*, complete, in the order in which to apply them: whoever takes comes first."""
+    children = (build_results(resource), build_process(resource), build_ingest(resource))
+    return tuple(_manifest(resource, child) for child in children)
+
+
+def outbox_key(resource: HybridPipeline) -> str:
+    """The Valkey list between workers and results; the braces keep a resource's keys in one cluster slot."""
+    return f"headrace:{{{resource.metadata.namespace}/{resource.metadata.name}}}:outbox"
+
+
+def build_ingest(resource: HybridPipeline) -> PulsarBridge:
+    """The bridge from the ingest topic to the Celery queue. It makes the namespaces and all topics but the results'."""
+    spec = resource.spec
+    queue = CelerySink(task=spec.process.task, queue=spec.process.queue, **_set_fields(spec.process, "max_depth"))
+    source = PulsarSource(
+        topic=spec.ingest.topic,
+        subscription=spec.ingest.subscription,
+        **_set_fields(spec.ingest, "initial_position"),
+    )
+    return PulsarBridge(
+        metadata=_child_meta(resource, "ingest"),
+        spec=PulsarBridgeSpec(
+            source=Source(pulsar=source),
+            sink=Sink(valkey=ValkeySink(celery=queue)),
+            valkey=spec.valkey,
+            pulsar=spec.pulsar,
+            dead_letter=DeadLetterTopic(topic=spec.dead_letter_topic),
+            **_topics(tuple(topic for topic in spec.topics if topic.name != spec.results.topic)),
+            **_set_fields(spec, "namespaces", "deduplicate", "cache", "alerts", "suspend"),
+            **_set_fields(spec.ingest, "replicas", "pod"),
+        ),
+    )
+
+
+def build_process(resource: HybridPipeline) -> ValkeyWorker:
+    """The workers. Retries are always stated: a pipeline retries by default, a ValkeyWorker on its own does not."""
+    spec = resource.spec
+    worker = spec.process.worker
+    celery = Celery(queues=(Queue(name=spec.process.queue),), **_set_fields(worker.celery))
+    return ValkeyWorker(
+        metadata=_child_meta(resource, "process"),
+        spec=ValkeyWorkerSpec(
+            valkey=spec.valkey,
+            celery=celery,
+            outbox=Outbox(key=outbox_key(resource), tasks=(spec.process.task,)),
+            retry=spec.failures.retry,
+            **_set_fields(spec, "alerts", "suspend"),
+            **_set_fields(worker, "replicas", "termination_grace_period_seconds", "pod"),
+        ),
+    )
+
+
+def build_results(resource: HybridPipeline) -> PulsarBridge:
+    """The bridge from the outbox to the results topic, which it makes; failures go to the pipeline's dead letters.
+
+    A namespace may be declared twice, a topic may not: topics have an owner. So each bridge gets the topics that only
+    it writes to, and neither has to wait for the other.
+    """
+    spec = resource.spec
+    outbox = ListSource(key=outbox_key(resource), format=ListFormat.OUTBOX)
+    return PulsarBridge(
+        metadata=_child_meta(resource, "results"),
+        spec=PulsarBridgeSpec(
+            source=Source(valkey=ValkeySource(list=outbox)),
+            sink=Sink(pulsar=PulsarSink(topic=spec.results.topic, **_set_fields(spec.results, "compression"))),
+            valkey=spec.valkey,
+            pulsar=spec.pulsar,
+            dead_letter=DeadLetterTopic(topic=spec.dead_letter_topic),
+            **_topics(tuple(topic for topic in spec.topics if topic.name == spec.results.topic)),
+            **_set_fields(spec, "namespaces", "alerts", "suspend"),
+            **_set_fields(spec.results, "replicas", "pod"),
+        ),
+    )
+
+
+def _child_meta(resource: HybridPipeline, suffix: str) -> ObjectMeta:
+    return ObjectMeta(name=child_name(resource.metadata.name, suffix), namespace=resource.metadata.namespace)
+
+
+def _set_fields(model: ApiModel, *names: str) -> dict[str, Any]:
+    """Those of the fields *names* (all, when none is named) that somebody set, ready to hand to another model."""
+    chosen = names or tuple(type(model).model_fields)
+    return {name: getattr(model, name) for name in chosen if name in model.model_fields_set}
+
+
+def _topics(topics: tuple[Topic, ...]) -> dict[str, Any]:
+    return {"topics": topics} if topics else {}
+
+
+def _manifest(resource: HybridPipeline, child: PulsarBridge | ValkeyWorker) -> dict[str, Any]:
+    return {
+        "apiVersion": child.api_version,
+        "kind": child.kind,
+        "metadata": child_metadata(resource, child.metadata.name),
+        "spec": child.spec.to_wire(),
+    }
