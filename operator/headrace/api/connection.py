@@ -6,6 +6,7 @@ import re
 from typing import Annotated
 
 from pydantic import Field
+from pydantic.alias_generators import to_snake
 
 from headrace.api.model import ApiModel, Rule
 
@@ -52,7 +53,7 @@ def _no_credentials(url_field: str) -> Rule:
     return Rule(
         cel=f"!self.{url_field}.contains('@')",
         message="a URL must hold no user and no password: put them in a Secret and name it under auth",
-        holds=lambda self: "@" not in getattr(self, re.sub("[A-Z]", lambda m: "_" + m[0].lower(), url_field)),
+        holds=lambda self: "@" not in getattr(self, to_snake(url_field)),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import jmespath
 import jmespath.exceptions
 from pydantic import AfterValidator, Field
+from pydantic.alias_generators import to_snake
 
 from headrace.api.model import ApiModel, Rule
 
@@ -103,11 +104,11 @@ class Alerts(ApiModel):
 
 
 def at_most_one(*fields: str, needed: bool, message: str) -> Rule:
-    """A rule: of *fields* (wire names, single words) exactly one is set, or at most one when not *needed*."""
+    """A rule: of *fields* (their names on the wire) exactly one is set, or at most one when not *needed*."""
     count = " + ".join(f"(has(self.{field}) ? 1 : 0)" for field in fields)
 
     def holds(model: Any) -> bool:
-        number = sum(getattr(model, field) is not None for field in fields)
+        number = sum(getattr(model, to_snake(field)) is not None for field in fields)
         return number == 1 if needed else number <= 1
 
     return Rule(cel=f"{count} {'==' if needed else '<='} 1", message=message, holds=holds)

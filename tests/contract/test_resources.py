@@ -1,0 +1,212 @@
+"""The CRDs on a real API server: what is taken, what is refused, and with which words."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from headrace.api.crd import KINDS
+from headrace.api.resource import API_VERSION, InvalidResourceError, parse
+
+Json = dict[str, Any]
+Change = Callable[[Json], None]
+
+BRIDGE: Json = {
+    "source": {"pulsar": {"topic": "persistent://shop/orders/events", "subscription": "pricing"}},
+    "sink": {"valkey": {"celery": {"task": "shop.tasks.price", "queue": "pricing"}}},
+    "valkey": {"url": "valkey://valkey:6379/0"},
+    "pulsar": {"serviceUrl": "pulsar://pulsar:6650", "adminUrl": "http://pulsar:8080"},
+}
+WORKER: Json = {"valkey": {"url": "valkey://valkey:6379/0"}, "celery": {"app": "shop.tasks:app"}}
+PIPELINE: Json = {
+    "valkey": BRIDGE["valkey"],
+    "pulsar": BRIDGE["pulsar"],
+    "ingest": {"topic": "persistent://shop/orders/events", "subscription": "pricing"},
+    "process": {
+        "task": "shop.tasks.price",
+        "queue": "pricing",
+        "worker": {"celery": {"app": "shop.tasks:app"}, "pod": {"image": "shop:1"}},
+    },
+    "results": {"topic": "persistent://shop/orders/priced"},
+}
+SPECS = {"PulsarBridge": BRIDGE, "ValkeyWorker": WORKER, "HybridPipeline": PIPELINE}
+
+
+def body(kind: str, spec: Json, name: str = "sample") -> Json:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": copy.deepcopy(spec),
+    }
+
+
+def put(path: str, value: Any) -> Change:
+    """A change that sets the field at a dotted *path*."""
+
+    def change(spec: Json) -> None:
+        *parents, last = path.split(".")
+        for part in parents:
+            spec = spec.setdefault(part, {})
+        spec[last] = value
+
+    return change
+
+
+def drop(path: str) -> Change:
+    """A change that removes the field at a dotted *path*."""
+
+    def change(spec: Json) -> None:
+        *parents, last = path.split(".")
+        for part in parents:
+            spec = spec[part]
+        del spec[last]
+
+    return change
+
+
+REFUSED = [
+    ("PulsarBridge", put("sorce", {}), 'unknown field "spec.sorce"', None),
+    ("PulsarBridge", put("source.valkey", {"list": {"key": "orders"}}), "source needs one of valkey and pulsar", None),
+    ("PulsarBridge", drop("source.pulsar"), "source needs one of valkey and pulsar", None),
+    ("PulsarBridge", drop("source"), "spec.source: Required value", "source: Field required"),
+    ("PulsarBridge", put("sink", {"pulsar": {"topic": "persistent://a/b/c"}}), "a bridge joins both sides", None),
+    (
+        "PulsarBridge",
+        put("sink.valkey.list", {"key": "orders"}),
+        "sink.valkey needs one of celery and list, and not both",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        put("valkey.url", "valkey://:secret@valkey:6379/0"),
+        "a URL must hold no user and no password: put them in a Secret",
+        None,
+    ),
+    ("PulsarBridge", put("valkey.url", "valkey://valkey:99999/0"), "url must read valkey://HOST:PORT/DATABASE", None),
+    ("PulsarBridge", put("valkey.url", "redis://valkey:6379/0"), "url must read valkey://HOST:PORT/DATABASE", None),
+    ("PulsarBridge", put("pulsar.serviceUrl", "http://pulsar:8080"), "serviceUrl must read pulsar://HOST:PORT", None),
+    ("PulsarBridge", put("pulsar.adminUrl", "http://u:p@pulsar:8080"), "a URL must hold no user", None),
+    ("PulsarBridge", put("pulsar.adminUrl", "pulsar:8080"), "adminUrl must read http://HOST:PORT", None),
+    (
+        "PulsarBridge",
+        put("pulsar.tls", {"caSecretRef": {"name": "ca", "key": "ca.crt"}}),
+        "tls needs a serviceUrl that begins with pulsar+ssl://",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        put("source.pulsar.topic", "events"),
+        "a topic must read persistent://TENANT/NAMESPACE/TOPIC",
+        None,
+    ),
+    ("PulsarBridge", put("topics", [{"name": "persistent://a/b"}]), "a topic must read persistent://", None),
+    ("PulsarBridge", put("namespaces", [{"name": "shop"}]), "a Pulsar namespace must read TENANT/NAMESPACE", None),
+    (
+        "PulsarBridge",
+        put("topics", [{"name": "persistent://a/b/c", "policies": {"retention": {"timeSeconds": 90}}}]),
+        "timeSeconds must be -1 (without end) or whole minutes",
+        None,
+    ),
+    ("PulsarBridge", put("replicas", -1), "should be greater than or equal to 0", "greater than or equal to 0"),
+    ("ValkeyWorker", put("celery.app", "shop.tasks"), "app must read module:attribute, such as shop.tasks:app", None),
+    ("ValkeyWorker", put("celery.pool", "Eventlet"), "Unsupported value", "Input should be 'Prefork'"),
+    (
+        "ValkeyWorker",
+        put("celery.timeLimitSeconds", 4000),
+        "visibilityTimeoutSeconds (3600 when left out) must be greater than timeLimitSeconds",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        put("celery", {"app": "a:b", "timeLimitSeconds": 5, "softTimeLimitSeconds": 5}),
+        "softTimeLimitSeconds must be less than timeLimitSeconds",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        put("celery", {"app": "a:b", "pool": "Solo", "timeLimitSeconds": 5}),
+        "need pool: Prefork",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        put("valkey.tls", {"caSecretRef": {"name": "ca", "key": "ca.crt"}}),
+        "tls needs a url that begins with valkeys://",
+        None,
+    ),
+    ("ValkeyWorker", put("pod.env", [{"name": "A"}]), "an env entry needs one of value and valueFrom", None),
+    ("HybridPipeline", put("results.topic", "priced"), "a topic must read persistent://TENANT/NAMESPACE/TOPIC", None),
+    ("HybridPipeline", put("process.queue", "two words"), "should match", "should match"),
+]
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_minimal_resource_is_taken_as_it_is(kubernetes_api: Any, kind: str) -> None:
+    """P4: the API server adds nothing to a spec but `replicas`, which the scale subresource needs."""
+    taken = json.loads(
+        kubernetes_api.kubectl(
+            "create", "--dry-run=server", "-o", "json", "-f", "-", input=json.dumps(body(kind, SPECS[kind]))
+        )
+    )
+    expected = copy.deepcopy(SPECS[kind])
+    if kind != "HybridPipeline":
+        expected["replicas"] = 1
+    assert taken["spec"] == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message", "in_memory"), REFUSED, ids=[f"{entry[0]}-{entry[2][:40]}" for entry in REFUSED]
+)
+def test_bad_spec_is_refused_with_what_to_write(
+    kubernetes_api: Any, kind: str, change: Change, message: str, in_memory: str | None
+) -> None:
+    resource = body(kind, SPECS[kind])
+    change(resource["spec"])
+    refusal = kubernetes_api.refusal("create", "--dry-run=server", "-f", "-", input=json.dumps(resource))
+    assert message in refusal
+    model = next(model for model in KINDS if model.__name__ == kind)
+    with pytest.raises(InvalidResourceError) as caught:
+        parse(model, resource)
+    wanted = in_memory or ("unknown field" if "unknown field" in message else message)
+    assert wanted in str(caught.value)
+    assert "secret" not in str(caught.value).replace("Secret", ""), "P6: the input value stays out of messages"
+
+
+def test_direction_of_a_bridge_cannot_change(kubernetes_api: Any) -> None:
+    kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(body("PulsarBridge", BRIDGE, "direction")))
+    other = copy.deepcopy(BRIDGE)
+    other["source"] = {"valkey": {"list": {"key": "orders"}}}
+    other["sink"] = {"pulsar": {"topic": "persistent://shop/orders/events"}}
+    refusal = kubernetes_api.refusal("apply", "-f", "-", input=json.dumps(body("PulsarBridge", other, "direction")))
+    assert "the direction of a bridge cannot change" in refusal
+
+
+def test_scale_and_names_work_as_kubectl_users_expect(kubernetes_api: Any) -> None:
+    kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(body("ValkeyWorker", WORKER, "scaled")))
+    kubernetes_api.kubectl("scale", "vkw/scaled", "--replicas=3")
+    assert kubernetes_api.kubectl("get", "vkw", "scaled", "-o", "jsonpath={.spec.replicas}") == "3"
+    header = kubernetes_api.kubectl("get", "vkw", "scaled", "-o", "wide").splitlines()[0].split()
+    assert header == ["NAME", "READY", "DESIRED", "PODS", "BACKLOG", "IN-FLIGHT", "DEAD", "AGE", "REASON", "MESSAGE"]
+    assert "valkeyworker.headrace.dev/scaled" in kubernetes_api.kubectl("get", "headrace", "-o", "name")
+
+
+def test_status_is_written_only_through_its_subresource(kubernetes_api: Any) -> None:
+    resource = body("HybridPipeline", PIPELINE, "status")
+    resource["status"] = {"backlog": 7}
+    kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(resource))
+    assert kubernetes_api.kubectl("get", "hpl", "status", "-o", "jsonpath={.status}") == ""
+
+
+@pytest.mark.parametrize("path", sorted(Path("examples").glob("**/*.yaml")), ids=str)
+def test_example_is_taken(kubernetes_api: Any, path: Path) -> None:
+    """Every example passes admission; a namespace that it makes itself is not there in a dry run."""
+    ours = [document for document in yaml.safe_load_all(path.read_text()) if document]
+    for document in ours:
+        if document["apiVersion"] == API_VERSION:
+            document["metadata"]["namespace"] = "default"
+            kubernetes_api.kubectl("create", "--dry-run=server", "-f", "-", input=json.dumps(document))
