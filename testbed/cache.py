@@ -44,17 +44,29 @@ def artefact(name: str, make: Callable[[Path], None]) -> Path:
     with lock(name):
         if target.exists():
             return target
-        for leftover in root().glob(f"{STAGING_PREFIX}{name}-*"):
-            shutil.rmtree(leftover)
-        staging = root() / f"{STAGING_PREFIX}{name}-{os.getpid()}"
-        staging.mkdir()
-        try:
+        remove_unfinished()
+        with scratch(name) as staging:
             make(staging)
             staging.rename(target)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
     return target
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """A folder beside the artefacts (so on their disk) that is removed at the end, if it is still there."""
+    folder = root() / f"{STAGING_PREFIX}{name}-{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_unfinished() -> None:
+    """Remove the scratch folders of processes that have ended."""
+    for folder in root().glob(f"{STAGING_PREFIX}*"):
+        if not Path(f"/proc/{folder.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def content_hash(paths: Iterable[Path], *words: str) -> str:

@@ -26,9 +26,7 @@ def require(packages_of_programs: Mapping[str, str]) -> None:
     A program given as an absolute path is looked for right there. Raises RuntimeError with one line that
     says what to install where this process may not install it (not root, or not Debian).
     """
-    missing = sorted(
-        {package for program, package in packages_of_programs.items() if not find_program(program)}
-    )
+    missing = sorted({package for program, package in packages_of_programs.items() if not find_program(program)})
     if missing:
         _check_installable(missing)
         with cache.lock("debian"), step(f"installing Debian packages: {' '.join(missing)}"):

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,15 @@ RECORD_AND_BECOME = 'cat "/proc/$$/stat" /proc/sys/kernel/random/boot_id >"$0" &
 def state_folder() -> Path:
     """Where this machine's running state is kept; apart from the cache, gone after `testbed down`."""
     return Path("/run/headrace") if os.geteuid() == 0 else Path(f"/tmp/headrace-{os.geteuid()}")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, failure: str) -> None:
+    """Wait until `condition` holds; TimeoutError with the text `failure` when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(failure)
+        time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -69,18 +78,11 @@ class Identity:
         """End the process politely, and after `grace_seconds` at once; return when it is gone."""
         self.signal(signal.SIGTERM)
         self.signal(signal.SIGCONT)
-        if not self._gone_within(grace_seconds):
+        try:
+            wait_until(lambda: not self.alive(), grace_seconds, "")
+        except TimeoutError:
             self.signal(signal.SIGKILL)
-            if not self._gone_within(10):
-                raise TimeoutError(f"process {self.process_id} does not end, not even by SIGKILL")
-
-    def _gone_within(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while self.alive():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        return True
+            wait_until(lambda: not self.alive(), 10, f"process {self.process_id} does not end by SIGKILL")
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,7 @@ class Pulsar(LoopbackServer):
 
     def ready(self) -> bool:
         """Whether the broker can write and read a message (its own health check) and has `public/default`."""
-        return self._answers("/admin/v2/brokers/health") and self._answers(
-            "/admin/v2/namespaces/public/default"
-        )
+        return self._answers("/admin/v2/brokers/health") and self._answers("/admin/v2/namespaces/public/default")
 
     def _answers(self, path: str) -> bool:
         try:

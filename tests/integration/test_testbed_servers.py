@@ -43,6 +43,7 @@ def test_pulsar_has_the_default_namespace_and_no_automatic_topics(pulsar: Pulsar
 
 def test_a_reused_process_id_is_not_taken_for_ours() -> None:
     init = process.Identity.of(1)
-    assert init is not None and init.alive()
+    assert init is not None
+    assert init.alive()
     assert not process.Identity(1, init.start_ticks + 1, init.boot).alive()
     assert not process.Identity(1, init.start_ticks, "another-boot").alive()

@@ -1,0 +1,145 @@
+"""A one-node cluster of real Kubernetes processes on this machine, without Docker."""
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed import (
+    cache,
+    certificates,
+    control_plane,
+    identities,
+    image_archive,
+    isolation,
+    leftovers,
+    network,
+    node,
+    process,
+)
+from testbed.cluster import Cluster
+from testbed.container_runtime import start_containerd
+from testbed.image_store import ImageStore
+from testbed.layout import DATA, KUBECONFIG, LOGS, NAME, RECORDS, RUN, containers_to_forget
+from testbed.programs import COREDNS_VERSION, KUBERNETES_VERSION, programs
+from testbed.progress import step
+
+COREDNS_IMAGE = "localhost/coredns:dev"
+MANIFESTS = Path(__file__).parent / "manifests"
+EXPECTED = (
+    isolation.HOLDER,
+    "containerd",
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+)
+
+
+class NativeCluster(Cluster):
+    """Kubernetes as processes of this machine: one per machine, shared by whoever calls `up`."""
+
+    def __init__(self) -> None:
+        found = programs()
+        super().__init__(KUBECONFIG, found["kubectl"], found["helm"])
+        self._programs = found
+        self.images = ImageStore(found["ctr"])
+
+    def up(self) -> None:
+        """Start the cluster; nothing happens when it is up and healthy. Ready in some 10 s.
+
+        A half of one (after a crash) is removed first. Raises TimeoutError naming the log to read.
+        """
+        if os.geteuid() != 0:
+            raise RuntimeError("the test bed makes network namespaces and mounts: please run it as root")
+        with cache.lock("testbed"):
+            if self.healthy():
+                return
+            leftovers.remove()
+            begin = time.monotonic()
+            with step(f"Kubernetes {KUBERNETES_VERSION} on this machine"):
+                try:
+                    self._start()
+                except BaseException:
+                    self._keep_logs()
+                    leftovers.remove()
+                    raise
+            self.start_seconds = time.monotonic() - begin
+
+    def down(self) -> None:
+        """Stop everything and remove every trace outside the cache."""
+        with cache.lock("testbed"):
+            leftovers.remove()
+
+    def healthy(self) -> bool:
+        """Whether all its processes run, the API server answers and the node is ready."""
+        running = {each.name for each in process.recorded(RECORDS)}
+        return running.issuperset(EXPECTED) and self._api_ready() and self._node_ready()
+
+    def _start(self) -> None:
+        for folder in (RUN, LOGS, DATA):
+            folder.mkdir(parents=True, exist_ok=True)
+        isolation.create_cgroups()
+        holder = isolation.create()
+        inside = isolation.enter(holder)
+        network.create(holder.identity.process_id, inside)
+        keys = certificates.create(RUN / "pki")
+        names = ("manager", "scheduler", "kubelet", "proxy")
+        kubeconfigs = {"admin": KUBECONFIG, **{name: RUN / f"{name}.kubeconfig" for name in names}}
+        tokens = identities.create(RUN, keys.authority.certificate, kubeconfigs)
+        get = self._programs
+
+        def start(name: str, command: Sequence[str | Path]) -> None:
+            process.start(name, [*inside, *command], records=RECORDS, log=LOGS / f"{name}.log")
+
+        start("etcd", control_plane.etcd(get["etcd"]))
+        start("kube-apiserver", control_plane.api_server(get["kube-apiserver"], keys, tokens))
+        containers_to_forget().touch()
+        node.pod_network()
+        start_containerd(inside)
+        self._provide_images()
+        process.wait_until(self._api_ready, 60, f"the API server is not ready, see {LOGS}")
+        manager = control_plane.controller_manager(get["kube-controller-manager"], keys, kubeconfigs["manager"])
+        start("kube-controller-manager", manager)
+        start("kube-scheduler", control_plane.scheduler(get["kube-scheduler"], kubeconfigs["scheduler"]))
+        start("kubelet", node.kubelet(get["kubelet"], keys, kubeconfigs["kubelet"]))
+        start("kube-proxy", node.proxy(get["kube-proxy"], kubeconfigs["proxy"]))
+        self.apply((MANIFESTS / "coredns.yaml").read_text())
+        process.wait_until(self._node_ready, 60, f"the node is not ready, see {LOGS / 'kubelet.log'}")
+        self.kubectl("rollout", "status", "deployment/coredns", "--namespace=kube-system", "--timeout=60s")
+
+    def _provide_images(self) -> None:
+        pause, coredns = self._programs["catatonit"], self._programs["coredns"]
+        self.images.provide(
+            node.PAUSE_IMAGE,
+            cache.content_hash([pause]),
+            lambda path: image_archive.write(path, node.PAUSE_IMAGE, pause, ["/catatonit", "-P"]),
+        )
+        self.images.provide(
+            COREDNS_IMAGE,
+            COREDNS_VERSION,
+            lambda path: image_archive.write(path, COREDNS_IMAGE, coredns, ["/coredns"]),
+        )
+
+    def _api_ready(self) -> bool:
+        return self._kubectl_succeeds("get", "--raw", "/readyz")
+
+    def _node_ready(self) -> bool:
+        condition = "--for=condition=Ready"
+        return self._kubectl_succeeds("wait", condition, f"node/{NAME}", "--timeout=1s")
+
+    def _kubectl_succeeds(self, *arguments: str) -> bool:
+        if not self.kubeconfig.exists():
+            return False
+        command: list[str | Path] = [self._programs["kubectl"], f"--kubeconfig={self.kubeconfig}"]
+        outcome = subprocess.run([*command, *arguments], capture_output=True, check=False, timeout=30)
+        return outcome.returncode == 0
+
+    def _keep_logs(self) -> None:
+        """Keep the logs of a start that failed, for its error names them and the rest is removed."""
+        kept = cache.root() / "last-failure"
+        subprocess.run(["rm", "-rf", kept], check=True)
+        subprocess.run(["cp", "-r", LOGS, kept], check=False)
