@@ -8,6 +8,7 @@ import csv
 import gzip
 import importlib.util
 import io
+import itertools
 import json
 import shutil
 import zipfile
@@ -53,9 +54,12 @@ def value(column: str, text: str) -> str | int | None:
     return text if column in TEXT else int(text)
 
 
-def write(folder: Path) -> None:
-    """Write what the demo's image needs into a folder: `flights.jsonl.gz` (one event a line) and `weather.csv`."""
+def write(folder: Path, count: int = FLIGHTS) -> None:
+    """Write what the demo's image needs: the first `count` events, one a line, and the weather.
+
+    The files are `flights.jsonl.gz` and `weather.csv`.
+    """
     with gzip.open(folder / "flights.jsonl.gz", "wt", encoding="utf-8", compresslevel=6) as lines:
-        for each in events():
+        for each in itertools.islice(events(), count):
             lines.write(json.dumps(each, separators=(",", ":")) + "\n")
     shutil.copy(package_folder() / "weather.csv", folder / "weather.csv")

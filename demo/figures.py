@@ -1,0 +1,136 @@
+"""The numbers in the live table, each from where it is born: the producer's log and the pods' own metrics."""
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import urllib3.exceptions
+from kubernetes import client, config
+from prometheus_client.parser import text_string_to_metric_families
+
+NAMESPACE = "headrace-demo"
+PIPELINE = "flights"
+RESULTS = "persistent://demo/flights/classified"
+DEAD_LETTERS = "persistent://demo/flights/events-classify-DLQ"
+PRODUCER = "app.kubernetes.io/name=flights-producer"
+STAGES = "headrace.dev/name in (flights-ingest, flights-process, flights-results)"
+METRICS_PORT = 8080
+REQUEST_SECONDS = 5
+RATE_WINDOW_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One look at the pipeline."""
+
+    sent: int = 0
+    sending_complete: bool = False
+    waiting: int = 0
+    done: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Events that have their outcome."""
+        return self.done + self.dead_letters
+
+    def all_finished(self, events: int) -> bool:
+        """Whether all of so many events have their outcome."""
+        return self.sending_complete and self.finished >= events
+
+
+def pipeline_figures(pages: Iterable[str], producer_log: str) -> Figures:
+    """Put the figures together from the pods' metrics pages and the last line that the producer printed."""
+    sent, complete = producer_progress(producer_log)
+    totals: dict[str, float] = {}
+    for page in pages:
+        for name, value in samples(page):
+            totals[name] = totals.get(name, 0) + value
+    return Figures(
+        sent=sent,
+        sending_complete=complete,
+        waiting=int(totals.get("waiting", 0)),
+        done=int(totals.get("done", 0)),
+        duplicates=int(totals.get("duplicates", 0)),
+        dead_letters=int(totals.get("dead_letters", 0)),
+    )
+
+
+def samples(page: str) -> Iterator[tuple[str, float]]:
+    """The samples of one metrics page that matter here, by the figure they add to."""
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            match sample.name:
+                case "headrace_bridge_backlog" | "celery_queue_length":
+                    yield "waiting", sample.value
+                case "headrace_bridge_duplicates_dropped_total":
+                    yield "duplicates", sample.value
+                case "headrace_bridge_forwarded_total" if sample.labels.get("topic") == RESULTS:
+                    yield "done", sample.value
+                case "headrace_bridge_forwarded_total" if sample.labels.get("topic") == DEAD_LETTERS:
+                    yield "dead_letters", sample.value
+
+
+def producer_progress(log: str) -> tuple[int, bool]:
+    """Read the producer's last report: confirmed events, and whether these were all."""
+    for line in reversed(log.splitlines()):
+        if line.startswith("{"):
+            report = json.loads(line)
+            return int(report["sent"]), bool(report.get("complete"))
+    return 0, False
+
+
+class Rate:
+    """Events a second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def add(self, seconds: float, count: int) -> float:
+        """Add a count at a time (seconds of any clock); return the rate now."""
+        self._points.append((seconds, count))
+        while len(self._points) > 2 and seconds - self._points[1][0] >= RATE_WINDOW_SECONDS:
+            self._points.popleft()
+        (first_seconds, first), (last_seconds, last) = self._points[0], self._points[-1]
+        return max(0.0, (last - first) / (last_seconds - first_seconds)) if last_seconds > first_seconds else 0.0
+
+
+class Sources:
+    """Reads the demo's pods through the API server: this machine has no way into the cluster's network."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        new_client: Any = config.new_client_from_config
+        self._api = new_client(config_file=str(kubeconfig))
+
+    def figures(self) -> Figures:
+        """Return the figures of now; a pod that does not answer (it may be starting) counts as nothing."""
+        pages = [self._get(f"{pod}:{METRICS_PORT}/proxy/metrics") for pod in self._started(STAGES)]
+        return pipeline_figures(pages, self.log(PRODUCER, lines=20))
+
+    def log(self, selector: str, lines: int = 10_000) -> str:
+        """Return the last lines of the log of the pods that a label selects; empty before they run."""
+        return "".join(self._get(f"{pod}/log", ("tailLines", lines)) for pod in self._started(selector))
+
+    def _started(self, selector: str) -> list[str]:
+        """Names of the pods that a label selects, without those that have not begun."""
+        pods = json.loads(self._get("", ("labelSelector", selector)) or "{}")
+        return [each["metadata"]["name"] for each in pods.get("items", []) if each["status"]["phase"] != "Pending"]
+
+    def _get(self, path: str, *query: tuple[str, object]) -> str:
+        """GET a path below the namespace's pods; empty when that fails: the next look is a second away."""
+        try:
+            request = self._api.param_serialize(
+                "GET",
+                f"/api/v1/namespaces/{NAMESPACE}/pods/{path}".rstrip("/"),
+                query_params=list(query),
+                auth_settings=["BearerToken"],
+            )
+            answer = self._api.call_api(*request, _request_timeout=REQUEST_SECONDS)
+            return str(answer.read().decode()) if answer.status == HTTPStatus.OK else ""
+        except (client.ApiException, urllib3.exceptions.HTTPError):
+            return ""

@@ -1,0 +1,98 @@
+"""The live table: a table that redraws itself in a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from demo.figures import Figures, Rate
+
+LOOK_EVERY_SECONDS = 1.0
+LINE_EVERY_SECONDS = 5.0
+STALLED_AFTER_SECONDS = 120.0
+COLUMNS = ("sent", "in queue", "done", "duplicates dropped", "dead-lettered", "events/s")
+
+
+def show_until_finished(console: Console, look: Callable[[], Figures], events: int) -> bool:
+    """Show the figures until each event has its outcome; return False when nothing has moved for two minutes."""
+    rate, shown = Rate(), Shown(console, events)
+    seen, moved = Figures(), time.monotonic()
+    with shown:
+        while True:
+            now = time.monotonic()
+            figures = never_backwards(seen, look())
+            if figures != seen:
+                seen, moved = figures, now
+            shown.update(figures, rate.add(now, figures.finished))
+            if figures.all_finished(events):
+                return True
+            if now - moved > STALLED_AFTER_SECONDS:
+                return False
+            time.sleep(LOOK_EVERY_SECONDS)
+
+
+def never_backwards(before: Figures, after: Figures) -> Figures:
+    """Keep the highest counts seen: a pod that was restarted begins to count anew, and its work is not undone."""
+    return replace(
+        after,
+        sent=max(before.sent, after.sent),
+        sending_complete=before.sending_complete or after.sending_complete,
+        done=max(before.done, after.done),
+        duplicates=max(before.duplicates, after.duplicates),
+        dead_letters=max(before.dead_letters, after.dead_letters),
+    )
+
+
+class Shown:
+    """Where the figures appear."""
+
+    def __init__(self, console: Console, events: int) -> None:
+        self._console = console
+        self._events = events
+        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+        self._line_due = 0.0
+        self._line = ""
+
+    def update(self, figures: Figures, events_per_second: float) -> None:
+        """Show these figures now (in plain lines: every few seconds)."""
+        cells = [
+            figures.sent,
+            figures.waiting,
+            figures.done,
+            figures.duplicates,
+            figures.dead_letters,
+            round(events_per_second),
+        ]
+        if self._live:
+            self._live.update(table(cells, figures.finished / self._events))
+            return
+        self._line = "  ".join(f"{name}: {cell}" for name, cell in zip(COLUMNS, cells, strict=True))
+        if time.monotonic() >= self._line_due:
+            self._print_line()
+
+    def _print_line(self) -> None:
+        self._console.print(self._line)
+        self._line_due = time.monotonic() + LINE_EVERY_SECONDS
+        self._line = ""
+
+    def __enter__(self) -> None:
+        if self._live:
+            self._live.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+        elif self._line:
+            self._print_line()
+
+
+def table(cells: list[int], share: float) -> Table:
+    """One row of figures under their names."""
+    drawn = Table(title=f"flights: {min(share, 1.0):.0%}", title_justify="left")
+    for name in COLUMNS:
+        drawn.add_column(name, justify="right", min_width=9)
+    drawn.add_row(*(f"{cell:,}" for cell in cells))
+    return drawn

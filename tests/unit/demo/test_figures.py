@@ -1,0 +1,61 @@
+"""The figures come out of the metrics as they are, and the table never claims more than they say."""
+
+from demo.figures import Figures, Rate, pipeline_figures, producer_progress
+from demo.live import never_backwards
+
+INGEST = """\
+# TYPE headrace_bridge_backlog gauge
+headrace_bridge_backlog{namespace="headrace-demo",name="flights-ingest"} 1200
+# TYPE headrace_bridge_duplicates_dropped_total counter
+headrace_bridge_duplicates_dropped_total{namespace="headrace-demo",name="flights-ingest"} 63
+# TYPE headrace_bridge_forwarded_total counter
+headrace_bridge_forwarded_total{namespace="n",name="flights-ingest",topic="flights",status="ok"} 9000
+"""
+WORKER = """\
+# TYPE celery_queue_length gauge
+celery_queue_length{namespace="headrace-demo",name="flights-process",queue_name="flights"} 300
+"""
+RESULTS = """\
+# TYPE headrace_bridge_backlog gauge
+headrace_bridge_backlog{namespace="headrace-demo",name="flights-results"} 7
+# TYPE headrace_bridge_forwarded_total counter
+headrace_bridge_forwarded_total{topic="persistent://demo/flights/classified",status="ok"} 8000
+headrace_bridge_forwarded_total{topic="persistent://demo/flights/events-classify-DLQ",status="ok"} 80
+"""
+
+
+def test_figures_are_added_up_over_the_pods() -> None:
+    assert pipeline_figures([INGEST, WORKER, RESULTS], '{"sent": 20200, "complete": true}') == Figures(
+        sent=20_200, sending_complete=True, waiting=1_507, done=8_000, duplicates=63, dead_letters=80
+    )
+
+
+def test_without_pods_there_are_no_figures() -> None:
+    assert pipeline_figures([], "") == Figures()
+
+
+def test_the_producers_last_report_counts() -> None:
+    assert producer_progress('{"sent": 1}\n{"sent": 2}\nnoise\n') == (2, False)
+
+
+def test_all_is_finished_only_when_all_is_sent_and_has_an_outcome() -> None:
+    assert Figures(sending_complete=True, done=90, dead_letters=10).all_finished(100)
+    assert not Figures(sending_complete=True, done=90, dead_letters=9).all_finished(100)
+    assert not Figures(sending_complete=False, done=90, dead_letters=10).all_finished(100)
+
+
+def test_a_restarted_pod_does_not_turn_the_counts_back() -> None:
+    before = Figures(sent=100, sending_complete=True, waiting=5, done=50, duplicates=3, dead_letters=2)
+    after = Figures(sent=0, waiting=40, done=10, duplicates=0, dead_letters=0)
+    assert never_backwards(before, after) == Figures(
+        sent=100, sending_complete=True, waiting=40, done=50, duplicates=3, dead_letters=2
+    )
+
+
+def test_the_rate_is_of_the_last_seconds() -> None:
+    rate = Rate()
+    assert rate.add(0, 0) == 0
+    assert rate.add(1, 1_000) == 1_000
+    for second in range(2, 20):
+        rate.add(second, 1_000 + (second - 1) * 10)
+    assert rate.add(20, 1_190) == 10
