@@ -28,12 +28,23 @@ from headrace.api.valkey_worker import Celery, Outbox, Queue, ValkeyWorker, Valk
 from headrace.desired.inputs import Inputs
 from headrace.desired.labels import child_metadata
 from headrace.desired.names import child_name
+from headrace.desired.pipeline_alerts import pipeline_alerts
+from headrace.desired.prometheus_rule import build_prometheus_rule
 
 
 def desired_objects(resource: HybridPipeline, inputs: Inputs) -> tuple[dict[str, Any], ...]:
     """The children of *resource*, complete, in the order in which to apply them: whoever takes comes first."""
-    children = (build_results(resource), build_process(resource), build_ingest(resource))
-    return tuple(_manifest(resource, child) for child in children)
+    results, process, ingest = build_results(resource), build_process(resource), build_ingest(resource)
+    objects = [_manifest(resource, child) for child in (results, process, ingest)]
+    if inputs.monitoring:
+        rule = build_prometheus_rule(
+            resource,
+            child_name(resource.metadata.name, "pipeline"),
+            resource.spec.alerts,
+            pipeline_alerts(resource, ingest, process, results),
+        )
+        objects += [rule] if rule else []
+    return tuple(objects)
 
 
 def outbox_key(resource: HybridPipeline) -> str:

@@ -14,7 +14,7 @@ def child_name(resource_name: str, suffix: str) -> str:
     """``<resource_name>-<suffix>``, made to fit a DNS label of at most 63 characters.
 
     A resource's name may be longer, hold dots or begin with a digit. Where it does, it is cut and a hash of the whole
-    name is added, so that two resources never meet in one child.
+    name is added, so that two resources do not meet in one child.
     """
     name = f"{resource_name}-{suffix}"
     if len(name) <= MAX_LENGTH and _DNS_LABEL.fullmatch(name):

@@ -1,0 +1,103 @@
+"""The alerts of a PulsarBridge. Two have the names that Pulsar's own users know: `PulsarBacklogCritical` and
+`PulsarConsumerFailures`."""
+
+from headrace.api.pulsar_bridge import PulsarBridge, PulsarSource
+from headrace.desired.alert import Alert
+from headrace.desired.backlog import backlog, consumers, own
+from headrace.desired.promql import seconds, selector
+from headrace.desired.workload import effective_replicas
+from headrace.desired.workload_alerts import (
+    DOWN_SECONDS,
+    backlog_critical,
+    backlog_growing,
+    dead_letters,
+    nobody_up,
+    pods_down,
+)
+
+PUBLISH_FAILED = "failed"
+"""The `status` that the bridge counts for a message that Pulsar did not take."""
+
+
+def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
+    """All alerts of *bridge*. Those about work that stands still are left out while it is meant to stand still."""
+    source = bridge.spec.source.pulsar
+    alerts = [
+        backlog_critical(bridge, "PulsarBacklogCritical" if source else "HeadraceBridgeBacklogCritical", "messages"),
+        dead_letters(
+            bridge, "HeadraceBridgeDeadLetters", own("headrace_bridge_dead_letters_total", bridge), "messages"
+        ),
+        _consumer_failures(bridge) if source else _publish_failures(bridge),
+    ]
+    if effective_replicas(bridge):
+        alerts += [
+            backlog_growing(bridge, "HeadraceBridgeBacklogGrowing", "messages"),
+            _disconnected(bridge),
+            pods_down(bridge),
+        ]
+        if source:
+            alerts.append(_no_consumers(bridge, source))
+    return tuple(alerts)
+
+
+def _consumer_failures(bridge: PulsarBridge) -> Alert:
+    return _failures(
+        bridge,
+        name="PulsarConsumerFailures",
+        counter=own("pulsar_consumer_failures_total", bridge),
+        summary=f"PulsarBridge {_name(bridge)} cannot take what Pulsar delivers",
+    )
+
+
+def _publish_failures(bridge: PulsarBridge) -> Alert:
+    meta = bridge.metadata
+    counter = selector(
+        "headrace_bridge_forwarded_total", namespace=meta.namespace, name=meta.name, status=PUBLISH_FAILED
+    )
+    return _failures(
+        bridge,
+        name="HeadraceBridgePublishFailures",
+        counter=counter,
+        summary=f"PulsarBridge {_name(bridge)} cannot publish to Pulsar",
+    )
+
+
+def _failures(bridge: PulsarBridge, *, name: str, counter: str, summary: str) -> Alert:
+    limit = bridge.spec.alerts.failures
+    window = seconds(max(60, limit.for_seconds))
+    return Alert(
+        name=name,
+        severity="critical",
+        expression=f"sum(rate({counter}[{window}])) > {limit.rate_per_second}",
+        for_seconds=limit.for_seconds,
+        summary=summary,
+        description=f"{{{{ $value | humanize }}}} messages a second fail; the threshold is {limit.rate_per_second}.",
+    )
+
+
+def _disconnected(bridge: PulsarBridge) -> Alert:
+    """Pods are up, and none of them has a connection to one of the sides."""
+    return Alert(
+        name="HeadraceBridgeDisconnected",
+        severity="critical",
+        expression=f"max by (side) ({own('headrace_bridge_connected', bridge)}) == 0",
+        for_seconds=DOWN_SECONDS,
+        summary=f"PulsarBridge {_name(bridge)} is cut off from a broker",
+        description="No pod of it is connected to {{ $labels.side }}. Nothing is lost; it goes on when that is back.",
+    )
+
+
+def _no_consumers(bridge: PulsarBridge, source: PulsarSource) -> Alert:
+    """Messages wait and nobody is subscribed, although pods are up (else :func:`pods_down` speaks)."""
+    return Alert(
+        name="PulsarNoConsumers",
+        severity="critical",
+        expression=f"{backlog(bridge)} > 0 and {consumers(bridge, source)} == 0 unless {nobody_up(bridge)}",
+        for_seconds=DOWN_SECONDS,
+        summary=f"Nobody consumes the subscription of PulsarBridge {_name(bridge)}",
+        description="{{ $value | humanize }} messages wait, and the subscription has no consumer.",
+    )
+
+
+def _name(bridge: PulsarBridge) -> str:
+    return f"{bridge.metadata.namespace}/{bridge.metadata.name}"
