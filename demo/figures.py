@@ -14,9 +14,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 NAMESPACE = "headrace-demo"
 PIPELINE = "flights"
-RESULTS = "persistent://demo/flights/classified"
-DEAD_LETTERS = "persistent://demo/flights/events-classify-DLQ"
+FORWARDED = {
+    "persistent://demo/flights/events": "taken",
+    "persistent://demo/flights/classified": "done",
+    "persistent://demo/flights/events-classify-DLQ": "dead letters",
+}
+"""What it means that a bridge has forwarded a message from or to a topic."""
+OUTBOX_BRIDGE = f"{PIPELINE}-results"
 PRODUCER = "app.kubernetes.io/name=flights-producer"
+LEDGER = "app.kubernetes.io/name=flights-ledger"
 STAGES = "headrace.dev/name in (flights-ingest, flights-process, flights-results)"
 METRICS_PORT = 8080
 REQUEST_SECONDS = 5
@@ -45,19 +51,23 @@ class Figures:
 
 
 def pipeline_figures(pages: Iterable[str], producer_log: str) -> Figures:
-    """Put the figures together from the pods' metrics pages and the last line that the producer printed."""
+    """Put the figures together from the pods' metrics pages and the last lines that the producer printed.
+
+    What waits: sent and not yet taken by the ingest bridge, in Celery's queue, in the outbox.
+    """
     sent, complete = producer_progress(producer_log)
-    totals: dict[str, float] = {}
+    totals = dict.fromkeys(("taken", "in valkey", "done", "duplicates", "dead letters"), 0)
     for page in pages:
-        for name, value in samples(page):
-            totals[name] = totals.get(name, 0) + value
+        for figure, value in samples(page):
+            totals[figure] += int(value)
+    in_pulsar = max(0, sent - totals["taken"] - totals["duplicates"])
     return Figures(
         sent=sent,
         sending_complete=complete,
-        waiting=int(totals.get("waiting", 0)),
-        done=int(totals.get("done", 0)),
-        duplicates=int(totals.get("duplicates", 0)),
-        dead_letters=int(totals.get("dead_letters", 0)),
+        waiting=in_pulsar + totals["in valkey"],
+        done=totals["done"],
+        duplicates=totals["duplicates"],
+        dead_letters=totals["dead letters"],
     )
 
 
@@ -65,15 +75,15 @@ def samples(page: str) -> Iterator[tuple[str, float]]:
     """The samples of one metrics page that matter here, by the figure they add to."""
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
-            match sample.name:
-                case "headrace_bridge_backlog" | "celery_queue_length":
-                    yield "waiting", sample.value
-                case "headrace_bridge_duplicates_dropped_total":
+            match sample.name, sample.labels:
+                case "celery_queue_length", _:
+                    yield "in valkey", sample.value
+                case "headrace_bridge_backlog", {"name": bridge} if bridge == OUTBOX_BRIDGE:
+                    yield "in valkey", sample.value
+                case "headrace_bridge_duplicates_dropped_total", _:
                     yield "duplicates", sample.value
-                case "headrace_bridge_forwarded_total" if sample.labels.get("topic") == RESULTS:
-                    yield "done", sample.value
-                case "headrace_bridge_forwarded_total" if sample.labels.get("topic") == DEAD_LETTERS:
-                    yield "dead_letters", sample.value
+                case "headrace_bridge_forwarded_total", {"status": "success", "topic": topic} if topic in FORWARDED:
+                    yield FORWARDED[topic], sample.value
 
 
 def producer_progress(log: str) -> tuple[int, bool]:

@@ -4,12 +4,11 @@ from demo.figures import Figures, Rate, pipeline_figures, producer_progress
 from demo.live import never_backwards
 
 INGEST = """\
-# TYPE headrace_bridge_backlog gauge
-headrace_bridge_backlog{namespace="headrace-demo",name="flights-ingest"} 1200
 # TYPE headrace_bridge_duplicates_dropped_total counter
-headrace_bridge_duplicates_dropped_total{namespace="headrace-demo",name="flights-ingest"} 63
+headrace_bridge_duplicates_dropped_total{namespace="headrace-demo",name="flights-ingest"} 100
 # TYPE headrace_bridge_forwarded_total counter
-headrace_bridge_forwarded_total{namespace="n",name="flights-ingest",topic="flights",status="ok"} 9000
+headrace_bridge_forwarded_total{topic="persistent://demo/flights/events",status="success"} 9000
+headrace_bridge_forwarded_total{topic="persistent://demo/flights/events",status="failure"} 500
 """
 WORKER = """\
 # TYPE celery_queue_length gauge
@@ -19,14 +18,14 @@ RESULTS = """\
 # TYPE headrace_bridge_backlog gauge
 headrace_bridge_backlog{namespace="headrace-demo",name="flights-results"} 7
 # TYPE headrace_bridge_forwarded_total counter
-headrace_bridge_forwarded_total{topic="persistent://demo/flights/classified",status="ok"} 8000
-headrace_bridge_forwarded_total{topic="persistent://demo/flights/events-classify-DLQ",status="ok"} 80
+headrace_bridge_forwarded_total{topic="persistent://demo/flights/classified",status="success"} 8000
+headrace_bridge_forwarded_total{topic="persistent://demo/flights/events-classify-DLQ",status="success"} 80
 """
 
 
 def test_figures_are_added_up_over_the_pods() -> None:
     assert pipeline_figures([INGEST, WORKER, RESULTS], '{"sent": 20200, "complete": true}') == Figures(
-        sent=20_200, sending_complete=True, waiting=1_507, done=8_000, duplicates=63, dead_letters=80
+        sent=20_200, sending_complete=True, waiting=11_407, done=8_000, duplicates=100, dead_letters=80
     )
 
 

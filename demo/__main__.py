@@ -1,0 +1,71 @@
+"""`python -m demo` runs the demo, `python -m demo down` removes it. `make demo` and `make demo-down` call them."""
+
+import argparse
+import os
+import signal
+import sys
+
+from rich.console import Console
+
+from demo import closing, data, live, stage
+from demo.figures import LEDGER, NAMESPACE, Sources
+from testbed import environment
+from testbed.cluster import Cluster
+from testbed.progress import step
+
+EVENTS = 20_000
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended, as the shells have it."""
+
+console = Console(highlight=False)
+
+
+def main(arguments: list[str]) -> int:
+    """Run or remove the demo; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Real flights through a HybridPipeline.")
+    parser.add_argument("command", nargs="?", choices=["run", "down"], default="run")
+    parser.add_argument("--events", type=int, default=os.environ.get("EVENTS") or EVENTS, help="flights to send")
+    options = parser.parse_args(arguments)
+    if not 1 <= options.events <= data.FLIGHTS:
+        parser.error(f"EVENTS must be between 1 and {data.FLIGHTS}: so many flights left New York City in 2013")
+    # ended by another program (make, a CI system) it is to clean up as after Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if options.command == "down":
+            environment.down()
+            return 0
+        return run(options.events)
+    except KeyboardInterrupt:
+        console.print("\nStopped. What runs stays up: `make demo` begins anew, `make demo-down` removes it.")
+        return INTERRUPTED
+    except (OSError, RuntimeError) as error:
+        # what a machine lacks, or what a command answered; each says in its own words what to do
+        console.print(f"\ndemo: {error}", markup=False)
+        return 1
+
+
+def run(events: int) -> int:
+    """Set everything up, stream the events, show the ledger; return 0 when it balances."""
+    cluster = environment.up()
+    prepare(cluster)
+    sources = Sources(cluster.kubeconfig)
+    stage.start_producer(cluster, events)
+    if not live.show_until_finished(console, sources.figures, events):
+        console.print(f"Nothing has moved for {live.STALLED_AFTER_SECONDS:.0f} s. What there is:")
+    console.print(f"\n$ kubectl get hybridpipelines,valkeyworkers,pulsarbridges --namespace {NAMESPACE}")
+    resources = "hybridpipelines,valkeyworkers,pulsarbridges"
+    console.print(cluster.kubectl("get", resources, f"--namespace={NAMESPACE}"), markup=False, soft_wrap=True)
+    with step("ledger, read back from the topics"):
+        stage.run_ledger(cluster)
+    report = closing.Report.read(sources.log(LEDGER))
+    closing.show(console, report)
+    console.print(report.last_line(), soft_wrap=True)
+    return 0 if report.balanced else 1
+
+
+def prepare(cluster: Cluster) -> None:
+    """Everything up to a pipeline that is ready."""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
