@@ -1,10 +1,10 @@
 """The alerts of a PulsarBridge. Two have the names that Pulsar's own users know: `PulsarBacklogCritical` and
 `PulsarConsumerFailures`."""
 
-from headrace.api.pulsar_bridge import PulsarBridge, PulsarSource
+from headrace.api.pulsar_bridge import ListFormat, PulsarBridge, PulsarSource
 from headrace.desired.alert import Alert
 from headrace.desired.backlog import backlog, consumers, own
-from headrace.desired.promql import seconds, selector
+from headrace.desired.promql import differs, seconds, selector
 from headrace.desired.workload import effective_replicas
 from headrace.desired.workload_alerts import (
     DOWN_SECONDS,
@@ -15,8 +15,11 @@ from headrace.desired.workload_alerts import (
     pods_down,
 )
 
-PUBLISH_FAILED = "failed"
+PUBLISH_FAILED = "failure"
 """The `status` that the bridge counts for a message that Pulsar did not take."""
+
+TASK_REASONS = ("Refused", "TaskFailed", "TaskNotFound", "WorkerLost")
+"""Reasons of dead letters that workers write."""
 
 
 def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
@@ -24,9 +27,7 @@ def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
     source = bridge.spec.source.pulsar
     alerts = [
         backlog_critical(bridge, "PulsarBacklogCritical" if source else "HeadraceBridgeBacklogCritical", "messages"),
-        dead_letters(
-            bridge, "HeadraceBridgeDeadLetters", own("headrace_bridge_dead_letters_total", bridge), "messages"
-        ),
+        dead_letters(bridge, "HeadraceBridgeDeadLetters", _own_dead_letters(bridge), "messages"),
         _consumer_failures(bridge) if source else _publish_failures(bridge),
     ]
     if effective_replicas(bridge):
@@ -38,6 +39,14 @@ def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
         if source:
             alerts.append(_no_consumers(bridge, source))
     return tuple(alerts)
+
+
+def _own_dead_letters(bridge: PulsarBridge) -> str:
+    """What the bridge itself gave up; a failed task that an outbox hands on was told by the worker's alert."""
+    source = bridge.spec.source.valkey
+    passing = [differs("reason", *TASK_REASONS)] if source and source.list.format is ListFormat.OUTBOX else []
+    meta = bridge.metadata
+    return selector("headrace_bridge_dead_letters_total", *passing, namespace=meta.namespace, name=meta.name)
 
 
 def _consumer_failures(bridge: PulsarBridge) -> Alert:

@@ -11,9 +11,9 @@ from headrace.desired.workload import Workload, effective_replicas, workload_nam
 def build_deployment(resource: Workload, inputs: Inputs) -> dict[str, Any]:
     """The Deployment of *resource*.
 
-    A new pod is up before an old one goes, for bridges too. Two bridges at once are safe: on a Failover subscription
-    the second stands by, and into Pulsar a producer that is fenced off stops. Standing by, the new pod takes over at
-    once when the old one ends, where `Recreate` would leave a gap as long as a pod's start.
+    A new pod is up before an old one goes, for bridges too. Two bridges at once are safe: the second stands by, on a
+    Failover subscription or without the list's lease. It takes over at once when the old one ends, where `Recreate`
+    would leave a gap as long as a pod's start.
     """
     return {
         "apiVersion": "apps/v1",

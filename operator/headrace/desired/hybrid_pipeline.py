@@ -4,6 +4,7 @@ The children are built as API models, so that a pipeline can never ask for a chi
 they hold only what the user set, so that a default has one home.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from headrace.api.hybrid_pipeline import HybridPipeline
@@ -69,7 +70,7 @@ def build_ingest(resource: HybridPipeline) -> PulsarBridge:
             valkey=spec.valkey,
             pulsar=spec.pulsar,
             dead_letter=DeadLetterTopic(topic=spec.dead_letter_topic),
-            **_topics(tuple(topic for topic in spec.topics if topic.name != spec.results.topic)),
+            **_topics([topic for topic in spec.topics if topic.name != spec.results.topic]),
             **_set_fields(spec, "namespaces", "deduplicate", "cache", "alerts", "suspend"),
             **_set_fields(spec.ingest, "replicas", "pod"),
         ),
@@ -97,10 +98,15 @@ def build_process(resource: HybridPipeline) -> ValkeyWorker:
 def build_results(resource: HybridPipeline) -> PulsarBridge:
     """The bridge from the outbox to the results topic, which it makes; failures go to the pipeline's dead letters.
 
-    A namespace may be declared twice, a topic may not: topics have an owner. So each bridge gets the topics that only
-    it writes to, and neither has to wait for the other.
+    Both bridges start at once, and either may be the one that makes what they share. So the namespaces and the number
+    of partitions of the dead-letter topic are declared in both, and its policies, which have an owner, in the first.
     """
     spec = resource.spec
+    topics = [
+        topic if topic.name == spec.results.topic else _without_policies(topic)
+        for topic in spec.topics
+        if topic.name in (spec.results.topic, spec.dead_letter_topic)
+    ]
     outbox = ListSource(key=outbox_key(resource), format=ListFormat.OUTBOX)
     return PulsarBridge(
         metadata=_child_meta(resource, "results"),
@@ -110,7 +116,7 @@ def build_results(resource: HybridPipeline) -> PulsarBridge:
             valkey=spec.valkey,
             pulsar=spec.pulsar,
             dead_letter=DeadLetterTopic(topic=spec.dead_letter_topic),
-            **_topics(tuple(topic for topic in spec.topics if topic.name == spec.results.topic)),
+            **_topics(topics),
             **_set_fields(spec, "namespaces", "alerts", "suspend"),
             **_set_fields(spec.results, "replicas", "pod"),
         ),
@@ -127,8 +133,12 @@ def _set_fields(model: ApiModel, *names: str) -> dict[str, Any]:
     return {name: getattr(model, name) for name in chosen if name in model.model_fields_set}
 
 
-def _topics(topics: tuple[Topic, ...]) -> dict[str, Any]:
-    return {"topics": topics} if topics else {}
+def _topics(topics: Sequence[Topic]) -> dict[str, Any]:
+    return {"topics": tuple(topics)} if topics else {}
+
+
+def _without_policies(topic: Topic) -> Topic:
+    return Topic(name=topic.name, **_set_fields(topic, "partitions"))
 
 
 def _manifest(resource: HybridPipeline, child: PulsarBridge | ValkeyWorker) -> dict[str, Any]:

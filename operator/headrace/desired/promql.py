@@ -16,6 +16,11 @@ def matches(label: str, *alternatives: str, then: str = "") -> str:
     return f"{label}=~{quoted(f'({expression}){then}' if len(alternatives) > 1 else expression + then)}"
 
 
+def differs(label: str, *values: str) -> str:
+    """A matcher: *label* is none of *values*."""
+    return f"{label}!~{quoted('|'.join(re.escape(value) for value in values))}"
+
+
 def quoted(text: str) -> str:
     """*text* as a PromQL string. The escapes are Go's, and JSON's are among them."""
     return json.dumps(text, ensure_ascii=False)

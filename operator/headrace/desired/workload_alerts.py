@@ -21,7 +21,7 @@ def backlog_critical(resource: Workload, name: str, what: str) -> Alert:
         severity="critical",
         expression=f"{backlog(resource)} > {limit.threshold}",
         for_seconds=limit.for_seconds,
-        summary=f"{what} wait for {_title(resource)}",
+        summary=f"Too many {what} wait for {_title(resource)}",
         description=f"{{{{ $value | humanize }}}} {what} wait, and the threshold is {limit.threshold}.",
     )
 

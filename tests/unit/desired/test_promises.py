@@ -69,10 +69,15 @@ def test_children_of_a_pipeline_parse_and_hold_only_what_was_set(case: str) -> N
     ]
 
 
-def test_p2_every_topic_of_a_pipeline_is_declared_by_one_child() -> None:
-    pipeline = load("pipeline-full")
-    declared = [topic["name"] for child in desired(pipeline) for topic in child["spec"].get("topics", ())]
-    assert sorted(declared) == sorted(topic.name for topic in pipeline.spec.topics)
+def test_p4_policies_of_a_pipelines_topic_are_declared_by_one_child_and_partitions_by_all_that_use_it() -> None:
+    children = [child for child in desired(load("pipeline-full")) if child["kind"] == "PulsarBridge"]
+    declared = {child["metadata"]["name"]: child["spec"]["topics"] for child in children}
+    events, priced, dead = ({"name": f"persistent://shop/orders/{name}"} for name in ("events", "priced", "dead"))
+    assert declared["pricing-ingest"] == [
+        {**events, "partitions": 4, "policies": {"retention": {"timeSeconds": 3600}}},
+        {**dead, "partitions": 1, "policies": {"messageTtlSeconds": 604800}},
+    ]
+    assert declared["pricing-results"] == [{**priced, "partitions": 2}, {**dead, "partitions": 1}]
 
 
 def test_a_pipeline_hands_suspension_down_and_its_children_run_no_pods() -> None:
