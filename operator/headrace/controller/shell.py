@@ -1,0 +1,84 @@
+"""kopf, as a watcher and nothing else: no state, no annotations, no finalizers, no peering, no events of its own."""
+
+import asyncio
+import dataclasses
+import os
+from typing import Any
+
+import kopf
+
+from headrace.api.resource import GROUP
+from headrace.controller.connect import in_cluster
+from headrace.controller.settings import Settings
+from headrace.controller.watch import CHILD_SELECTOR, Watch
+from headrace.reconcile.kinds import CHILDREN, MONITORING, POD, RESOURCES, SECRET
+
+_WATCHED = (*RESOURCES, *CHILDREN, *MONITORING, POD, SECRET)
+
+
+def build_registry(watch: Watch, on_started: Any) -> kopf.OperatorRegistry:
+    """The handlers: one for all kinds, which takes the event in and returns None."""
+    registry = kopf.OperatorRegistry()
+
+    async def take(event: Any, **_: Any) -> None:
+        watch.take(event["type"], event["object"])
+
+    async def started(**_: Any) -> None:
+        on_started()
+
+    for kind in _WATCHED:
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(take)
+    kopf.on.login(registry=registry)(_login)
+    kopf.on.startup(registry=registry)(started)
+    return registry
+
+
+def build_settings(settings: Settings) -> kopf.OperatorSettings:
+    """kopf's settings."""
+    made = kopf.OperatorSettings()
+    made.peering.standalone = True
+    made.posting.enabled = False
+    # kopf takes its own finalizer off every object it sees: it must not be one that anybody uses.
+    made.persistence.finalizer = f"{GROUP}/never-used"
+    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{GROUP}")
+    made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{GROUP}")
+    made.networking.request_timeout = 30
+    made.networking.connect_timeout = 10
+    # A watch ends by itself before anything in between calls it idle, and is dead without a bookmark for 70 s.
+    made.watching.server_timeout = 600
+    made.watching.client_timeout = 660
+    made.watching.connect_timeout = 10
+    made.watching.inactivity_timeout = 70
+    made.watching.chunk_size = 500
+    for kind in (*CHILDREN, *MONITORING, POD):
+        made.watching.label_selectors[kind.group, kind.version, kind.plural] = CHILD_SELECTOR
+    made.queueing.exit_timeout = 0.5
+    made.queueing.idle_timeout = 1.0
+    made.process.ultimate_exiting_timeout = 20
+    # Roles in single namespaces let nobody list namespaces or CRDs.
+    made.scanning.disabled = bool(settings.namespaces)
+    return made
+
+
+async def watch_for_ever(watch: Watch, settings: Settings, *, on_started: Any, stop: asyncio.Event) -> None:
+    """Run kopf until *stop*. Returns when stopped, raises what kopf raises."""
+    await kopf.operator(
+        registry=build_registry(watch, on_started),
+        settings=build_settings(settings),
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        stop_flag=stop,
+    )
+
+
+def _login(**context: Any) -> kopf.ConnectionInfo | None:
+    """The way in that :func:`headrace.controller.connect.connect` takes."""
+    if not in_cluster():
+        return kopf.login_with_kubeconfig(**context)
+    found = kopf.login_with_service_account(**context)
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if found is None or not host:
+        return found
+    # By address: the operator must not depend on the cluster's DNS.
+    return dataclasses.replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")

@@ -1,0 +1,160 @@
+"""Asks Pulsar and Valkey what one resource needs to know, and remembers it for as long as that is good enough."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+
+from headrace.api.connection import PulsarConnection
+from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.resource import Resource
+from headrace.pulsar.admin import PulsarAdmin
+from headrace.pulsar.errors import PulsarError, PulsarUnreachableError
+from headrace.pulsar.facts import PulsarFacts
+from headrace.pulsar.observe import count, observe
+from headrace.pulsar.perform import perform
+from headrace.pulsar.plan import Action
+from headrace.pulsar.wanted import DEAD_LETTER_SUBSCRIPTION, wanted
+from headrace.reconcile.outcome import status_of
+from headrace.reconcile.secrets import Credentials
+from headrace.reconcile.snapshot import Numbers
+from headrace.reconcile.valkey_numbers import ask_valkey
+from headrace.reconcile.verdicts import ValkeyAuthenticationFailedError, ValkeyUnreachableError
+
+LIVE_SECONDS = 30.0
+"""Live numbers are at most this old, and never asked for more often."""
+FACTS_SECONDS = 300.0
+"""Settled topics are looked at again after this long, for drift."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the brokers said."""
+
+    pulsar: PulsarFacts | None = None
+    numbers: Numbers = field(default_factory=Numbers)
+    problems: tuple[Exception, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """The last good answers for one resource."""
+
+    asked_with: tuple[int, Credentials]
+    """Generation and credentials: with others the answers do not count."""
+    answers: Answers
+    numbers_at: float
+    facts_at: float
+
+
+class Brokers:
+    """All talk to Pulsar and Valkey on behalf of the resources."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, clock: Callable[[], float], *, live_seconds: float = LIVE_SECONDS
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._live_seconds = live_seconds
+        self._memories: dict[str, _Memory] = {}
+
+    async def ask(
+        self, resource: Resource, credentials: Credentials, body: Mapping[str, Any], *, thorough: bool
+    ) -> Answers:
+        """Ask what is not known recently enough. *thorough*: ask everything."""
+        now = self._clock()
+        asked_with = (resource.metadata.generation, credentials)
+        memory = self._memories.get(resource.metadata.uid)
+        if memory is None or memory.asked_with != asked_with or thorough:
+            memory = None
+        if memory and now - memory.numbers_at < self._live_seconds:
+            return memory.answers
+        facts = memory.answers.pulsar if memory and now - memory.facts_at < FACTS_SECONDS else None
+        answers = await self._ask_now(resource, credentials, body, facts)
+        if answers.problems:
+            self._memories.pop(resource.metadata.uid, None)
+        else:
+            facts_at = memory.facts_at if memory and facts else now
+            self._memories[resource.metadata.uid] = _Memory(asked_with, answers, now, facts_at)
+        return answers
+
+    def forget(self, uid: str) -> None:
+        """The facts changed, or the resource is gone."""
+        self._memories.pop(uid, None)
+
+    async def perform(self, bridge: PulsarBridge, credentials: Credentials, action: Action) -> None:
+        """Carry out a planned action; raises PulsarError."""
+        await perform(self._admin(bridge.spec.pulsar, credentials), action)
+
+    async def _ask_now(
+        self, resource: Resource, credentials: Credentials, body: Mapping[str, Any], facts: PulsarFacts | None
+    ) -> Answers:
+        valkey, pulsar = await asyncio.gather(
+            _attempt(ask_valkey(resource, credentials)),
+            _attempt(self._ask_pulsar(resource, credentials, body, facts)),
+        )
+        problems = tuple(answer for answer in (valkey, pulsar) if isinstance(answer, Exception))
+        numbers = valkey if isinstance(valkey, Numbers) else Numbers()
+        if isinstance(pulsar, tuple):
+            facts, counted = pulsar
+            known = {name: value for name, value in vars(counted).items() if value not in (None, ())}
+            return Answers(facts, replace(numbers, **known), problems)
+        return Answers(None, numbers, problems)
+
+    async def _ask_pulsar(
+        self, resource: Resource, credentials: Credentials, body: Mapping[str, Any], facts: PulsarFacts | None
+    ) -> tuple[PulsarFacts | None, Numbers]:
+        if not isinstance(resource, PulsarBridge):
+            return None, Numbers()
+        admin = self._admin(resource.spec.pulsar, credentials)
+        if facts is None:
+            facts = await observe(admin, wanted(resource), _remembered_topics(body))
+        numbers = Numbers()
+        letters = resource.spec.dead_letter_topic
+        if DEAD_LETTER_SUBSCRIPTION in _subscriptions(facts, letters):
+            counted = await count(admin, letters, DEAD_LETTER_SUBSCRIPTION)
+            numbers = Numbers(dead_letters=counted.backlog if counted else None)
+        source = resource.spec.source.pulsar
+        if source and source.subscription in _subscriptions(facts, source.topic):
+            counted = await count(admin, source.topic, source.subscription)
+            if counted:
+                numbers = replace(numbers, backlog=counted.backlog, consumers=counted.consumers)
+        return facts, numbers
+
+    def _admin(self, connection: PulsarConnection, credentials: Credentials) -> PulsarAdmin:
+        tls = _tls_context(credentials.pulsar_ca) if credentials.pulsar_ca else None
+        return PulsarAdmin(self._session, connection.admin_url, token=credentials.pulsar_token, tls=tls)
+
+
+@lru_cache(maxsize=64)
+def _tls_context(certificate: str) -> ssl.SSLContext:
+    """One context for each CA, so that connections can be reused."""
+    try:
+        return ssl.create_default_context(cadata=certificate)
+    except ssl.SSLError:
+        raise PulsarUnreachableError("the CA certificate of spec.pulsar.tls is not a PEM certificate") from None
+
+
+async def _attempt(question: Any) -> Any:
+    """The answer, or the typed error as a value: one broker's outage must not hide the other's answer."""
+    try:
+        return await question
+    except (PulsarError, ValkeyUnreachableError, ValkeyAuthenticationFailedError) as error:
+        return error
+
+
+def _subscriptions(facts: PulsarFacts, topic: str) -> frozenset[str]:
+    found = facts.topics.get(topic)
+    return found.subscriptions if found else frozenset()
+
+
+def _remembered_topics(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Topics that the status lists: one that left the spec may still carry a policy of ours."""
+    topics = status_of(body).get("topics")
+    if not isinstance(topics, list):
+        return ()
+    return tuple(topic["name"] for topic in topics if isinstance(topic, dict) and isinstance(topic.get("name"), str))

@@ -1,0 +1,139 @@
+"""Asks Valkey how much waits. Only reads."""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from valkey.asyncio import Connection, SSLConnection, Valkey
+from valkey.asyncio.connection import ConnectionPool
+from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseError, ValkeyError
+from valkey.exceptions import ConnectionError as ValkeyConnectionError
+
+from headrace.api.connection import ValkeyConnection
+from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.resource import Resource
+from headrace.api.valkey_worker import ValkeyWorker
+from headrace.reconcile.secrets import Credentials
+from headrace.reconcile.snapshot import Numbers
+from headrace.reconcile.verdicts import ValkeyAuthenticationFailedError, ValkeyUnreachableError
+
+_SECONDS = 5.0
+_PORT = 6379
+
+_PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+"""kombu keeps a queue in one list for each priority step (``Channel.sep``, ``DEFAULT_PRIORITY_STEPS``)."""
+
+
+@dataclass(frozen=True)
+class _Count:
+    """One question: the length of a list or the number of fields of a hash."""
+
+    command: str
+    key: str
+
+
+async def ask_valkey(resource: Resource, credentials: Credentials) -> Numbers:
+    """The live numbers of a worker or a bridge.
+
+    Raises ValkeyUnreachableError, ValkeyAuthenticationFailedError. A key of an unexpected type counts as unknown.
+    """
+    if isinstance(resource, ValkeyWorker):
+        return await _worker_numbers(resource, credentials)
+    if isinstance(resource, PulsarBridge):
+        return await _bridge_numbers(resource, credentials)
+    return Numbers()
+
+
+def _own_key(resource: Resource, what: str) -> str:
+    return f"headrace:{{{resource.metadata.namespace}/{resource.metadata.name}}}:{what}"
+
+
+async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Numbers:
+    spec = worker.spec
+    queues = [queue.name for queue in spec.celery.queues]
+    questions = [_Count("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
+    questions.append(_Count("HLEN", _own_key(worker, "unacked")))
+    questions += [_Count("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
+    answers = await _ask(spec.valkey, credentials, questions)
+    steps = len(_PRIORITY_SUFFIXES)
+    waiting = [sum(one or 0 for one in answers[index * steps : (index + 1) * steps]) for index in range(len(queues))]
+    rest = answers[len(queues) * steps :]
+    return Numbers(
+        backlog=sum(waiting),
+        in_flight=rest[0],
+        outbox=rest[1] if spec.outbox else None,
+        dead_letters=rest[-1] if spec.dead_letter else None,
+        queues=tuple(zip(queues, waiting, strict=True)),
+    )
+
+
+async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Numbers:
+    source = bridge.spec.source.valkey
+    questions = [_Count("LLEN", source.list.key), _Count("LLEN", _own_key(bridge, "cut"))] if source else []
+    answers = await _ask(bridge.spec.valkey, credentials, questions)
+    return Numbers(backlog=answers[0], in_flight=answers[1]) if source else Numbers()
+
+
+async def _ask(connection: ValkeyConnection, credentials: Credentials, questions: Sequence[_Count]) -> list[int | None]:
+    """One round trip with all questions, after a PING."""
+    where = urlsplit(connection.url)
+    place = f"Valkey at {where.hostname}:{where.port or _PORT}"
+    client = _client(connection, credentials)
+    try:
+        async with asyncio.timeout(_SECONDS * 2):
+            await client.ping()
+            pipeline = client.pipeline(transaction=False)
+            for question in questions:
+                pipeline.execute_command(question.command, question.key)
+            answers = await pipeline.execute(raise_on_error=False)
+    except AuthenticationError as error:
+        raise ValkeyAuthenticationFailedError(f"{place} refused the credentials: {error}") from None
+    except (ValkeyConnectionError, OSError, TimeoutError) as error:
+        raise ValkeyUnreachableError(f"{place} does not answer: {_reason(error)}") from None
+    except ValkeyError as error:
+        raise _refusal(place, error) from None
+    finally:
+        await client.aclose()
+    for answer in answers:
+        if isinstance(answer, NoPermissionError):
+            raise ValkeyAuthenticationFailedError(f"{place} does not let this user count: {answer}")
+    return [answer if isinstance(answer, int) else None for answer in answers]
+
+
+def _refusal(place: str, error: ValkeyError) -> Exception:
+    text = str(error)
+    if isinstance(error, NoPermissionError) or text.startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
+        return ValkeyAuthenticationFailedError(f"{place} refused the credentials: {text}")
+    if isinstance(error, ResponseError):
+        return ValkeyUnreachableError(f"{place} cannot serve now: {text}")
+    return ValkeyUnreachableError(f"{place} does not answer: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _client(connection: ValkeyConnection, credentials: Credentials) -> Valkey:
+    where = urlsplit(connection.url)
+    options: dict[str, Any] = {
+        "host": where.hostname,
+        "port": where.port or _PORT,
+        "db": int(where.path.strip("/") or 0),
+        "username": credentials.valkey_username,
+        "password": credentials.valkey_password,
+        "socket_timeout": _SECONDS,
+        "socket_connect_timeout": _SECONDS,
+    }
+    if where.scheme == "valkeys":
+        tls: dict[str, Any] = {
+            "ssl_ca_data": credentials.valkey_ca,
+            "ssl_cert_reqs": ssl.CERT_REQUIRED,
+            "ssl_check_hostname": True,
+        }
+        pool = ConnectionPool(connection_class=SSLConnection, **options, **tls)
+    else:
+        pool = ConnectionPool(connection_class=Connection, **options)
+    return Valkey.from_pool(pool)

@@ -1,0 +1,51 @@
+"""The plan of a ValkeyWorker. Pure and total."""
+
+from datetime import datetime
+
+from headrace.api.resource import InvalidResourceError, parse
+from headrace.api.status import ConditionType
+from headrace.api.valkey_worker import ValkeyWorker
+from headrace.desired.valkey_worker import desired_objects
+from headrace.reconcile.children import plan_children
+from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of, unparsable
+from headrace.reconcile.plan import Plan
+from headrace.reconcile.snapshot import Snapshot
+from headrace.reconcile.workload_outcome import (
+    connection_findings,
+    hold_for_secrets,
+    workload_fields,
+    workload_findings,
+)
+
+_REQUIRED = (ConditionType.CONNECTIONS_READY, ConditionType.WORKLOAD_READY)
+
+
+def plan_valkey_worker(snapshot: Snapshot, now: datetime) -> Plan:
+    """What to do for the worker in *snapshot*."""
+    if not status_of(snapshot.body):
+        return first_sight(snapshot, now)
+    try:
+        worker = parse(ValkeyWorker, snapshot.body)
+    except InvalidResourceError as error:
+        return unparsable(snapshot, error, now)
+    children = plan_children(snapshot, desired_objects(worker, snapshot.inputs), hold=hold_for_secrets(snapshot))
+    problems = (*snapshot.problems, *children.problems)
+    plan = Plan(
+        status={},
+        apply=children.apply,
+        delete=children.delete,
+        events=children.events,
+        problems=problems,
+    )
+    numbers = snapshot.numbers
+    fields = {
+        **workload_fields(worker, snapshot),
+        "inFlight": numbers.in_flight,
+        "outbox": numbers.outbox,
+        "queues": [{"name": name, "waiting": waiting} for name, waiting in numbers.queues] or None,
+    }
+    findings = [
+        *connection_findings(problems, "Valkey answers"),
+        *workload_findings(worker, snapshot, problems),
+    ]
+    return conclude(snapshot, Outcome(findings, _REQUIRED, "The workers run", fields), plan, now)

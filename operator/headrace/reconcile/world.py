@@ -1,0 +1,256 @@
+"""The two ends of a pass: ``gather`` reads everything a plan may know, ``execute`` writes what the plan says."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.resource import InvalidResourceError, Resource, parse
+from headrace.desired import hybrid_pipeline, pulsar_bridge, valkey_worker
+from headrace.desired.inputs import Inputs
+from headrace.desired.names import label_value
+from headrace.pulsar.errors import AuthenticationFailedError, PulsarError, PulsarUnreachableError
+from headrace.reconcile.api_server import AlreadyExistsError, ApiServer
+from headrace.reconcile.brokers import Answers, Brokers
+from headrace.reconcile.cache import Cache
+from headrace.reconcile.kinds import MODELS, Key, Reference
+from headrace.reconcile.outcome import status_of, with_failures
+from headrace.reconcile.ownership import Ownership, ownership
+from headrace.reconcile.plan import Plan
+from headrace.reconcile.recorder import Recorder
+from headrace.reconcile.secrets import (
+    Credentials,
+    SecretData,
+    SecretStore,
+    credentials,
+    hash_of,
+    missing,
+    needs,
+    without_secrets,
+)
+from headrace.reconcile.snapshot import PodFacts, Snapshot
+from headrace.reconcile.verdicts import KubernetesRefusedError, NameConflictError, OutdatedError, verdict
+from headrace.reconcile.workload import pod_facts
+
+logger = logging.getLogger(__name__)
+
+DESIRED: Mapping[str, Callable[[Any, Inputs], tuple[dict[str, Any], ...]]] = {
+    "ValkeyWorker": valkey_worker.desired_objects,
+    "PulsarBridge": pulsar_bridge.desired_objects,
+    "HybridPipeline": hybrid_pipeline.desired_objects,
+}
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A snapshot, and what only ``execute`` may know."""
+
+    key: Key
+    snapshot: Snapshot
+    resource: Resource | None
+    """None when the body does not parse."""
+    credentials: Credentials
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a pass came to."""
+
+    plan: Plan
+    retry: bool
+    """Whether to come again with backoff."""
+
+
+class World:
+    """Kubernetes, Pulsar and Valkey, as one pass sees them."""
+
+    def __init__(
+        self,
+        *,
+        api: ApiServer,
+        cache: Cache,
+        secrets: SecretStore,
+        brokers: Brokers,
+        recorder: Recorder,
+        worker_image: str,
+        monitoring: Callable[[], bool],
+        watches: Callable[[str], bool],
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._secrets = secrets
+        self._brokers = brokers
+        self._recorder = recorder
+        self._worker_image = worker_image
+        self._monitoring = monitoring
+        self._watches = watches
+        self._own_versions: dict[Key, str] = {}
+        self._secret_users: dict[Key, tuple[str, frozenset[str]]] = {}
+
+    def wrote(self, key: Key, version: str) -> bool:
+        """Whether *version* of a resource is our own status write."""
+        return self._own_versions.get(key) == version
+
+    def users_of_secret(self, namespace: str, name: str) -> list[Key]:
+        """The resources that refer to a Secret."""
+        return [key for key, (where, names) in self._secret_users.items() if where == namespace and name in names]
+
+    def forget(self, key: Key, uid: str) -> None:
+        """The resource is gone."""
+        self._own_versions.pop(key, None)
+        self._secret_users.pop(key, None)
+        self._brokers.forget(uid)
+
+    async def gather(self, key: Key, *, thorough: bool = False) -> Gathered | None:
+        """Everything about *key*; None when it is gone or going. *thorough*: trust no memory."""
+        body = None if thorough else self._cache.resource(key)
+        if body is None:
+            body = await self._api.get(Reference(key.kind, key.namespace, key.name))
+            if body is None:
+                self._cache.drop(Reference(key.kind, key.namespace, key.name))
+                return None
+            self._cache.put(body)
+        if body["metadata"].get("deletionTimestamp"):
+            return None
+        resource = _parsed(body)
+        if resource is None or not status_of(body):
+            inputs = Inputs(self._worker_image, "", self._monitoring())
+            return Gathered(key, Snapshot(body, inputs), resource, Credentials())
+        return await self._gather_all(key, body, resource, thorough=thorough)
+
+    async def _gather_all(self, key: Key, body: dict[str, Any], resource: Resource, *, thorough: bool) -> Gathered:
+        wanted = needs(resource)
+        self._secret_users[key] = (key.namespace, frozenset(need.name for need in wanted))
+        if thorough:
+            for need in wanted:
+                self._secrets.changed(key.namespace, need.name)
+        secrets = await self._secrets.read(key.namespace, (need.name for need in wanted))
+        absent = missing(wanted, secrets)
+        known = credentials(resource, secrets)
+        inputs = Inputs(self._worker_image, hash_of(wanted, secrets), self._monitoring())
+        answers = (
+            Answers(problems=(absent,)) if absent else await self._brokers.ask(resource, known, body, thorough=thorough)
+        )
+        snapshot = Snapshot(
+            body=body,
+            inputs=inputs,
+            children=await self._children(body, DESIRED[key.kind](resource, inputs)),
+            pods=self._pods(key, secrets),
+            pulsar=answers.pulsar,
+            numbers=answers.numbers,
+            departed=self._departed(answers),
+            problems=answers.problems,
+        )
+        return Gathered(key, snapshot, resource, known)
+
+    async def _children(
+        self, body: Mapping[str, Any], desired: Sequence[Mapping[str, Any]]
+    ) -> dict[Reference, Mapping[str, Any]]:
+        """What is owned, and what else has the name of a desired child: that is not watched, so it is asked for."""
+        found: dict[Reference, Mapping[str, Any]] = dict(self._cache.owned(body["metadata"]["uid"]))
+        absent = [reference for each in desired if (reference := Reference.of(each)) not in found]
+        for reference, live in zip(absent, await asyncio.gather(*map(self._api.get, absent)), strict=True):
+            if live is not None:
+                found[reference] = live
+                if ownership(live, body) is Ownership.OURS:
+                    self._cache.put(live)
+        return found
+
+    def _pods(self, key: Key, secrets: Mapping[str, SecretData]) -> tuple[PodFacts, ...]:
+        pods = self._cache.pods(key, label_value(key.name))
+        facts = [pod_facts(pod) for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        return tuple(
+            PodFacts(pod.name, pod.ready, pod.failure and without_secrets(pod.failure, secrets), pod.waiting)
+            for pod in facts
+        )
+
+    def _departed(self, answers: Answers) -> frozenset[str]:
+        """Owners of policies that we would know if they existed."""
+        owners = {
+            owner
+            for topic in (answers.pulsar.topics.values() if answers.pulsar else ())
+            for owner in topic.policy_owners.values()
+        }
+        return frozenset(owner for owner in owners if self._is_gone(owner))
+
+    def _is_gone(self, owner: str) -> bool:
+        kind, _, place = owner.partition("/")
+        namespace, _, name = place.partition("/")
+        return (
+            kind in MODELS
+            and bool(name)
+            and self._watches(namespace)
+            and self._cache.resource(Key(kind, namespace, name)) is None
+        )
+
+    async def execute(self, gathered: Gathered, plan: Plan, now: datetime) -> Done:
+        """Carry out *plan*.
+
+        Raises OutdatedError, KubernetesUnavailableError, LeadershipLostError: then nothing is said in the status.
+        """
+        snapshot = gathered.snapshot
+        failures: list[Exception] = []
+        if plan.pulsar:
+            failures += await self._perform(gathered, plan)
+        if not failures:
+            failures += await self._apply(plan)
+        for each in plan.delete:
+            await self._api.delete(each.reference, each.uid)
+            logger.info("Deleted %s", each.reference, extra={"resource": str(gathered.key)})
+        if failures:
+            plan = with_failures(plan, snapshot, failures, now)
+        if any(isinstance(problem, PulsarError) for problem in plan.problems):
+            self._brokers.forget(snapshot.body["metadata"]["uid"])
+        await self._write_status(gathered.key, snapshot, plan)
+        for event in plan.events:
+            await self._recorder.emit(snapshot.body, event)
+        return Done(plan, any(verdict(problem).retry for problem in plan.problems))
+
+    async def _perform(self, gathered: Gathered, plan: Plan) -> list[Exception]:
+        assert isinstance(gathered.resource, PulsarBridge)
+        self._brokers.forget(gathered.resource.metadata.uid)
+        failures: list[Exception] = []
+        for action in plan.pulsar:
+            try:
+                await self._brokers.perform(gathered.resource, gathered.credentials, action)
+            except (PulsarUnreachableError, AuthenticationFailedError) as error:
+                return [*failures, error]
+            except PulsarError as error:
+                failures.append(error)
+        return failures
+
+    async def _apply(self, plan: Plan) -> list[Exception]:
+        """Apply in order, and stop at the first failure: what pods read comes before the pods."""
+        for each in plan.apply:
+            try:
+                live = await self._api.apply(dict(each.body), live_uid=each.live_uid)
+            except AlreadyExistsError:
+                return [NameConflictError(f"{each.reference} exists and belongs to somebody else: delete or rename it")]
+            except KubernetesRefusedError as error:
+                return [KubernetesRefusedError(f"{each.reference}: {error}")]
+            except OutdatedError:
+                self._cache.drop(each.reference)
+                raise
+            self._cache.put(live)
+        return []
+
+    async def _write_status(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
+        if dict(plan.status) == dict(status_of(snapshot.body)):
+            return
+        try:
+            written = await self._api.apply_status(snapshot.body, plan.status)
+        except OutdatedError:
+            self._cache.drop(Reference(key.kind, key.namespace, key.name))
+            raise
+        self._own_versions[key] = written["metadata"]["resourceVersion"]
+        self._cache.put(written)
+
+
+def _parsed(body: Mapping[str, Any]) -> Resource | None:
+    try:
+        return parse(MODELS[body["kind"]], body)
+    except InvalidResourceError:
+        return None
