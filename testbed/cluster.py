@@ -9,10 +9,8 @@ from pathlib import Path
 class Cluster(ABC):
     """A running (after `up`) Kubernetes cluster that belongs to the test bed."""
 
-    def __init__(self, kubeconfig: Path, kubectl: Path, helm: Path) -> None:
+    def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
-        self._kubectl = kubectl
-        self._helm = helm
 
     @abstractmethod
     def up(self) -> None:
@@ -26,30 +24,54 @@ class Cluster(ABC):
     def healthy(self) -> bool:
         """Whether it is up, answers and has a ready node."""
 
-    def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
+    @abstractmethod
+    def load_image(self, name: str) -> None:
+        """Make an image available to pods; one of our own (see `images`) is built first if need be.
+
+        Raises RuntimeError when it cannot be built or nobody built it.
+        """
+
+    @abstractmethod
+    def image(self, name: str) -> str:
+        """The name by which pods of this cluster use an image."""
+
+    @abstractmethod
+    def program(self, name: str) -> Path:
+        """Where `kubectl` or `helm` is."""
+
+    def kubectl(self, *arguments: str | Path, input: str | None = None) -> str:  # noqa: A002 (as in subprocess)
         """Run kubectl as cluster administrator; return its output. Raises CommandError when it fails."""
-        return self._run(self._kubectl, *arguments, stdin=stdin)
+        return self._run("kubectl", *arguments, text=input)
 
     def helm(self, *arguments: str | Path) -> str:
         """Run helm; return its output. Raises CommandError when it fails."""
-        return self._run(self._helm, *arguments)
+        return self._run("helm", *arguments)
+
+    def answers(self, *arguments: str) -> bool:
+        """Whether a kubectl command succeeds within 30 s."""
+        try:
+            self._run("kubectl", *arguments, seconds=30)
+        except (CommandError, subprocess.TimeoutExpired):
+            return False
+        return True
 
     def apply(self, manifests: str, *arguments: str) -> str:
         """Apply YAML or JSON documents. Raises CommandError with what the API server said."""
-        return self.kubectl("apply", "--filename=-", *arguments, stdin=manifests)
+        return self.kubectl("apply", "--filename=-", *arguments, input=manifests)
 
-    def _run(self, program: Path, *arguments: str | Path, stdin: str | None = None) -> str:
+    def _run(self, program: str, *arguments: str | Path, text: str | None = None, seconds: float | None = None) -> str:
         outcome = subprocess.run(
-            [program, *arguments],
+            [self.program(program), *arguments],
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
-            input=stdin or "",
+            input=text or "",
             capture_output=True,
             text=True,
             check=False,
+            timeout=seconds,
         )
         if outcome.returncode != 0:
             words = " ".join(str(word) for word in arguments)
-            raise CommandError(f"{program.name} {words}: {outcome.stderr.strip() or outcome.stdout.strip()}")
+            raise CommandError(f"{program} {words}: {outcome.stderr.strip() or outcome.stdout.strip()}")
         return outcome.stdout
 
 

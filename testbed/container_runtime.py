@@ -1,11 +1,12 @@
 """Containerd running for the cluster, or alone for a moment to forget containers of a former run."""
 
 import contextlib
+import shutil
 from collections.abc import Iterator, Sequence
 
 from testbed import node, process
 from testbed.image_store import ImageStore
-from testbed.layout import LOGS, RECORDS, RUN
+from testbed.layout import LOGS, RECORDS, RUN, containerd_root
 from testbed.programs import container_programs
 
 START_SECONDS = 20
@@ -19,6 +20,9 @@ def start_containerd(enter: Sequence[str]) -> tuple[process.Recorded, ImageStore
 @contextlib.contextmanager
 def bare_containerd() -> Iterator[ImageStore]:
     """Containerd without its Kubernetes part, which would recover the containers to be forgotten."""
+    # What it finds of former tasks it would clean up through their runtime, out here and not in our namespaces.
+    for folder in (RUN / "containerd", containerd_root() / "io.containerd.runtime.v2.task"):
+        shutil.rmtree(folder, ignore_errors=True)
     containerd, images = _start([], with_kubernetes=False)
     try:
         yield images

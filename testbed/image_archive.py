@@ -8,6 +8,9 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+# On an image: a hash of what it was made from, so that it is not made or loaded again for nothing.
+CONTENT_LABEL = "headrace.dev/content"
+
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 

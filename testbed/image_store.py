@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from testbed import cache
+from testbed.image_archive import CONTENT_LABEL
 from testbed.layout import CONTAINERD_SOCKET, containerd_root, containers_to_forget
-
-CONTENT_LABEL = "headrace.dev/content"
 
 
 class ImageStore:

@@ -1,8 +1,8 @@
 """A one-node cluster of real Kubernetes processes on this machine, without Docker."""
 
+import functools
 import os
-import subprocess
-import time
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from testbed import (
     control_plane,
     identities,
     image_archive,
+    images,
     isolation,
     leftovers,
     network,
@@ -22,7 +23,7 @@ from testbed.cluster import Cluster
 from testbed.container_runtime import start_containerd
 from testbed.image_store import ImageStore
 from testbed.layout import DATA, KUBECONFIG, LOGS, NAME, RECORDS, RUN, containers_to_forget
-from testbed.programs import COREDNS_VERSION, KUBERNETES_VERSION, programs
+from testbed.programs import COREDNS_VERSION, KUBERNETES_VERSION, Programs, client, container_programs, programs
 from testbed.progress import step
 
 COREDNS_IMAGE = "localhost/coredns:dev"
@@ -43,10 +44,15 @@ class NativeCluster(Cluster):
     """Kubernetes as processes of this machine: one per machine, shared by whoever calls `up`."""
 
     def __init__(self) -> None:
-        found = programs()
-        super().__init__(KUBECONFIG, found["kubectl"], found["helm"])
-        self._programs = found
-        self.images = ImageStore(found["ctr"])
+        super().__init__(KUBECONFIG)
+
+    @functools.cached_property
+    def _programs(self) -> Programs:
+        return programs()
+
+    @functools.cached_property
+    def _images(self) -> ImageStore:
+        return ImageStore(container_programs()["ctr"])
 
     def up(self) -> None:
         """Start the cluster; nothing happens when it is up and healthy. Ready in some 10 s.
@@ -59,15 +65,18 @@ class NativeCluster(Cluster):
             if self.healthy():
                 return
             leftovers.remove()
-            begin = time.monotonic()
+            # slow the first time, and none of it is the cluster's start
+            _ = self._programs
             with step(f"Kubernetes {KUBERNETES_VERSION} on this machine"):
                 try:
                     self._start()
+                except (TimeoutError, RuntimeError, ChildProcessError) as error:
+                    kept = self._keep_logs()
+                    leftovers.remove()
+                    raise RuntimeError(f"{error} (kept in {kept})") from error
                 except BaseException:
-                    self._keep_logs()
                     leftovers.remove()
                     raise
-            self.start_seconds = time.monotonic() - begin
 
     def down(self) -> None:
         """Stop everything and remove every trace outside the cache."""
@@ -78,6 +87,22 @@ class NativeCluster(Cluster):
         """Whether all its processes run, the API server answers and the node is ready."""
         running = {each.name for each in process.recorded(RECORDS)}
         return running.issuperset(EXPECTED) and self._api_ready() and self._node_ready()
+
+    def load_image(self, name: str) -> None:
+        """Import an image into the cluster's containerd, unless it is there with the same content."""
+        with cache.lock(f"load-{name}"):
+            content = images.provide(name)
+            if self._images.content(name) != content:
+                with step(f"loading image {name.removeprefix('localhost/')}"):
+                    self._images.provide(name, content, lambda path: images.builder().write_archive(name, path))
+
+    def image(self, name: str) -> str:
+        """Images have their own names here."""
+        return name
+
+    def program(self, name: str) -> Path:
+        """Out of this machine or the cache."""
+        return client(name)
 
     def _start(self) -> None:
         for folder in (RUN, LOGS, DATA):
@@ -113,33 +138,26 @@ class NativeCluster(Cluster):
 
     def _provide_images(self) -> None:
         pause, coredns = self._programs["catatonit"], self._programs["coredns"]
-        self.images.provide(
+        self._images.provide(
             node.PAUSE_IMAGE,
             cache.content_hash([pause]),
             lambda path: image_archive.write(path, node.PAUSE_IMAGE, pause, ["/catatonit", "-P"]),
         )
-        self.images.provide(
+        self._images.provide(
             COREDNS_IMAGE,
             COREDNS_VERSION,
             lambda path: image_archive.write(path, COREDNS_IMAGE, coredns, ["/coredns"]),
         )
 
     def _api_ready(self) -> bool:
-        return self._kubectl_succeeds("get", "--raw", "/readyz")
+        return self.kubeconfig.exists() and self.answers("get", "--raw", "/readyz")
 
     def _node_ready(self) -> bool:
         condition = "--for=condition=Ready"
-        return self._kubectl_succeeds("wait", condition, f"node/{NAME}", "--timeout=1s")
+        return self.answers("wait", condition, f"node/{NAME}", "--timeout=1s")
 
-    def _kubectl_succeeds(self, *arguments: str) -> bool:
-        if not self.kubeconfig.exists():
-            return False
-        command: list[str | Path] = [self._programs["kubectl"], f"--kubeconfig={self.kubeconfig}"]
-        outcome = subprocess.run([*command, *arguments], capture_output=True, check=False, timeout=30)
-        return outcome.returncode == 0
-
-    def _keep_logs(self) -> None:
+    def _keep_logs(self) -> Path:
         """Keep the logs of a start that failed, for its error names them and the rest is removed."""
-        kept = cache.root() / "last-failure"
-        subprocess.run(["rm", "-rf", kept], check=True)
-        subprocess.run(["cp", "-r", LOGS, kept], check=False)
+        kept = cache.root() / "logs-of-last-failure"
+        shutil.rmtree(kept, ignore_errors=True)
+        return Path(shutil.copytree(LOGS, kept))

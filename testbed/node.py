@@ -29,13 +29,14 @@ def containerd(program: Path, runc: Path, *, with_kubernetes: bool = True) -> li
     `with_kubernetes=False`: without the part kubelet talks to, for tidying up.
     """
     settings = RUN / ("containerd.toml" if with_kubernetes else "containerd-bare.toml")
+    disabled = [] if with_kubernetes else ["io.containerd.grpc.v1.cri"]
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc dies of lowering it ("can't get final child's PID")
     settings.write_text(
         f"""version = 2
 root = "{containerd_root()}"
 state = "{RUN / "containerd"}"
-disabled_plugins = [{"" if with_kubernetes else '"io.containerd.grpc.v1.cri"'}]
+disabled_plugins = {json.dumps(disabled)}
 [grpc]
   address = "{CONTAINERD_SOCKET}"
 [plugins."io.containerd.internal.v1.opt"]

@@ -1,5 +1,6 @@
 """Kubernetes, CoreDNS and Helm: found on this machine, else downloaded, else built; then kept by version."""
 
+import functools
 import os
 import re
 import shutil
@@ -41,6 +42,7 @@ class Programs:
         return self.paths[name]
 
 
+@functools.cache
 def programs() -> Programs:
     """Get all of them, the slow way where nothing else helps (10 minutes on two cores, once).
 
@@ -65,6 +67,7 @@ def programs() -> Programs:
     return Programs({**paths, **container_programs().paths})
 
 
+@functools.cache
 def container_programs() -> Programs:
     """Only containerd, its client ctr (which lies beside it) and runc."""
     debian.require({"runc": "runc"})
@@ -75,19 +78,10 @@ def container_programs() -> Programs:
     return Programs({"containerd": containerd, "ctr": containerd.parent / "ctr", "runc": runc})
 
 
-def kubectl() -> Path:
-    """Only kubectl (it comes with the other Kubernetes programs)."""
-    return _kubernetes()["kubectl"]
-
-
-def helm() -> Path:
-    """Only helm."""
-    return _helm()
-
-
-def promtool() -> Path:
-    """Prometheus' tool that checks and tests alert rules; out of Debian's package, not installed."""
-    return debian.unpacked("prometheus", "usr/bin/promtool")
+@functools.cache
+def client(name: str) -> Path:
+    """Only `kubectl` or `helm`."""
+    return _helm() if name == "helm" else _kubernetes()["kubectl"]
 
 
 def _kubernetes() -> dict[str, Path]:

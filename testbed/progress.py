@@ -28,14 +28,14 @@ def step(what: str) -> Iterator[None]:
         with shown, tick:
             yield
     except BaseException:
-        console.print(f"[red]failed[/] {what} after {time.monotonic() - begin:.1f} s")
+        console.print(f"[red]failed[/] {what} after {time.monotonic() - begin:.1f} s", soft_wrap=True)
         raise
-    console.print(f"[green]done[/]   {what} [dim]{time.monotonic() - begin:.1f} s[/]")
+    console.print(f"[green]done[/]   {what} [dim]{time.monotonic() - begin:.1f} s[/]", soft_wrap=True)
 
 
 def say(line: str) -> None:
     """Print one line for people, on standard error."""
-    console.print(line)
+    console.print(line, soft_wrap=True)
 
 
 class _Ticker:
