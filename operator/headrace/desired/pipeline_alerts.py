@@ -39,6 +39,6 @@ def pipeline_alerts(
             expression=f"{waiting} > 0 unless {moved} > 0",
             for_seconds=300,
             summary=f"Nothing comes out of HybridPipeline {meta.namespace}/{meta.name}",
-            description="{{ $value | humanize }} events wait before a stage; neither results nor dead letters come out.",
+            description="{{ $value | humanize }} events wait before a stage; no result and no dead letter comes out.",
         ),
     )

@@ -42,11 +42,14 @@ def backlog_growing(resource: Workload, name: str, what: str) -> Alert:
 
 
 def dead_letters(resource: Workload, name: str, counter: str, what: str) -> Alert:
-    """Something was given up."""
+    """Something was given up. A counter is born with its first letter, which no increase shows, so births count too."""
+    window = seconds(DEAD_LETTER_SECONDS)
+    risen = f"sum by (reason) (increase({counter}[{window}])) > 0"
+    born = f"(sum by (reason) ({counter}) > 0 unless sum by (reason) ({counter} offset {window}))"
     return Alert(
         name=name,
         severity="warning",
-        expression=f"sum by (reason) (increase({counter}[{seconds(DEAD_LETTER_SECONDS)}])) > 0",
+        expression=f"{risen} or {born}",
         for_seconds=0,
         summary=f"{_title(resource)} gave {what} up",
         description=f"{{{{ $value | humanize }}}} {what} became dead letters in ten minutes: {{{{ $labels.reason }}}}.",

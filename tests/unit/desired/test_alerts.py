@@ -274,6 +274,20 @@ SITUATIONS = [
         at="5m",
         firing=2,
     ),
+    case(
+        "HeadraceBridgeDeadLetters",
+        "ingest",
+        "the first of its reason: the series begins with it",
+        {own("headrace_bridge_dead_letters_total", "ingest", reason="InvalidJSON"): "_x80 1x200"},
+        at="25m",
+    ),
+    quiet(
+        "HeadraceBridgeDeadLetters",
+        "ingest",
+        "the first of its reason, but long ago",
+        {own("headrace_bridge_dead_letters_total", "ingest", reason="InvalidJSON"): "_x80 1x200"},
+        at="45m",
+    ),
     quiet(
         "HeadraceBridgeDeadLetters",
         "ingest",
