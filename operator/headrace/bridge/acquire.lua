@@ -1,0 +1,10 @@
+-- Take the lease when nobody holds it.
+-- KEYS: owner, lease    ARGV: token, milliseconds
+-- Returns 1 when the caller holds it now, 0 when another does.
+local holder = redis.call('GET', KEYS[2])
+if holder and holder ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1])
+return 1

@@ -1,0 +1,61 @@
+-- Push a batch from Pulsar to its list, drop what was pushed before, remember how far it went: all or nothing.
+-- KEYS: target list, watermark hash, dead-letter list
+-- ARGV: most entries in the target (0 = any number), fields in the watermark,
+--       then (partition, expected, new) for each partition of the batch,
+--       then the number of messages, window of the deduplication in seconds, time to live of the cache in seconds,
+--       then for each message: entry for the target or '', dead letter or '',
+--                              deduplication key or '', cache key or '', cache value
+-- Returns {1, pushed, dropped by the deduplication, dead-lettered},
+--      or {0, room} and nothing done when the target has no room for the batch,
+--      or {-1, field, value, ...} and nothing done when the watermark is another one than expected.
+local target, watermark, dead = KEYS[1], KEYS[2], KEYS[3]
+local depth, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
+local at = 3
+for _ = 1, fields do
+  if (redis.call('HGET', watermark, ARGV[at]) or '') ~= ARGV[at + 1] then
+    local all = redis.call('HGETALL', watermark)
+    return {-1, unpack(all)}
+  end
+  at = at + 3
+end
+local count, window, ttl = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
+at = at + 3
+if depth > 0 then
+  local room = depth - redis.call('LLEN', target)
+  if room < count then
+    return {0, math.max(room, 0)}
+  end
+end
+
+local entries, letters, seen = {}, {}, 0
+for i = 0, count - 1 do
+  local base = at + i * 5
+  local fresh = true
+  if ARGV[base + 2] ~= '' then
+    fresh = redis.call('SET', ARGV[base + 2], '1', 'NX', 'EX', window)
+  end
+  if fresh then
+    if ARGV[base] ~= '' then
+      entries[#entries + 1] = ARGV[base]
+    end
+    if ARGV[base + 1] ~= '' then
+      letters[#letters + 1] = ARGV[base + 1]
+    end
+    if ARGV[base + 3] ~= '' then
+      redis.call('SET', ARGV[base + 3], ARGV[base + 4], 'EX', ttl)
+    end
+  else
+    seen = seen + 1
+  end
+end
+-- a batch is at most some thousand messages: Lua's unpack ends at about 8000
+if #entries > 0 then
+  redis.call('LPUSH', target, unpack(entries))
+end
+if #letters > 0 then
+  redis.call('LPUSH', dead, unpack(letters))
+end
+for field = 0, fields - 1 do
+  redis.call('HSET', watermark, ARGV[3 + field * 3], ARGV[5 + field * 3])
+end
+return {1, #entries, seen, #letters}

@@ -1,0 +1,46 @@
+"""Cuts as frames: which message goes to which partition, under which id. Pure and repeatable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.bridge.cut import Cut
+from headrace.bridge.record import Message, converter
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What one partition gets of a cut."""
+
+    topic: str
+    """The partition's own topic."""
+    batched: bool
+    """One batch, all or nothing; dead letters go one by one, in chunks when they are large."""
+    messages: list[tuple[int, Message]]
+    """Sequence ids, rising, and messages."""
+
+    @property
+    def first(self) -> int:
+        """The frame's sequence id, by which the broker knows it again."""
+        return self.messages[0][0]
+
+
+def cut_id(cut: Cut) -> str:
+    """What ``HEADRACE_CUT`` says on each message of the cut."""
+    return f"{cut.routing.source}:{cut.first}"
+
+
+def frames(cut: Cut) -> list[Frame]:
+    """The cut's frames. The same cut gives the same frames, in any process and version that shares this rule."""
+    convert, routing, identity = converter(cut.routing), cut.routing, cut_id(cut)
+    found: dict[tuple[bool, int], list[tuple[int, Message]]] = {}
+    for sequence_id, entry in enumerate(cut.entries, cut.first):
+        message = convert(entry)
+        message.properties["HEADRACE_CUT"] = identity
+        dead = message.reason is not None
+        target = routing.dead_letter if dead else routing.sink
+        found.setdefault((dead, target.partition_of(message.key, cut.first)), []).append((sequence_id, message))
+    return [
+        Frame((routing.dead_letter if dead else routing.sink).partition_topic(partition), not dead, messages)
+        for (dead, partition), messages in found.items()
+    ]

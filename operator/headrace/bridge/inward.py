@@ -1,0 +1,236 @@
+"""Pulsar -> Valkey: receive a batch, deliver it by one script, acknowledge it once it is safe."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pulsar
+
+from headrace.api.policy import WINDOW_SECONDS
+from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.topic import InitialPosition
+from headrace.bridge.delivery import DeliveryStore, Item
+from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.preparation import Received, preparer
+from headrace.bridge.pulsar_client import PULSAR_AWAY
+from headrace.process.health import Health
+from headrace.process.logs import Seldom
+from headrace.process.stop import Backoff, Stop
+from headrace.process.valkey_server import VALKEY_AWAY, ValkeyServer
+
+BATCH_MESSAGES = 1000
+BATCH_BYTES = 4 * 1024 * 1024
+BATCH_WAIT_MILLISECONDS = 100
+SETTLE_SECONDS = 2.5
+"""Valkey with `appendfsync everysec` has a write on disk after at most two seconds. Only then is it acknowledged to
+Pulsar, so that a Valkey that is killed loses nothing: Pulsar delivers again, and the watermark drops what survived."""
+FULL_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Unsettled:
+    """Batches that were pushed and not yet acknowledged."""
+
+    pushed: float
+    """When, by the monotonic clock."""
+    last: dict[str, object]
+    """The last message's id, by partition."""
+    count: int
+
+
+class Inward:
+    """The loop of one subscription. Runs in a thread of its own."""
+
+    def __init__(
+        self,
+        bridge: PulsarBridge,
+        prefix: str,
+        server: ValkeyServer,
+        pulsar_client: pulsar.Client,
+        health: Health,
+        metrics: BridgeMetrics,
+        stop: Stop,
+    ) -> None:
+        spec = bridge.spec
+        assert spec.source.pulsar is not None
+        assert spec.sink.valkey is not None
+        sink = spec.sink.valkey.celery or spec.sink.valkey.list
+        assert sink is not None
+        self._source = spec.source.pulsar
+        self._target = spec.sink.valkey.celery.queue if spec.sink.valkey.celery else spec.sink.valkey.list.key
+        self._prepare = preparer(bridge, prefix)
+        self._valkey = server.client()
+        self._store = DeliveryStore(
+            self._valkey,
+            target=self._target,
+            prefix=prefix,
+            max_depth=sink.max_depth,
+            window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
+            ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
+        )
+        self._pulsar = pulsar_client
+        self._consumer: pulsar.Consumer | None = None
+        self._unsettled: deque[_Unsettled] = deque()
+        self._health = health
+        self._name = f"the loop of {self._source.topic}"
+        self._tick = health.loop(self._name)
+        self._metrics = metrics
+        self._stop = stop
+        self._seldom = Seldom()
+        self._backoff = Backoff()
+
+    def run(self) -> None:
+        """Move messages until the stop; every failure of a broker ends in another try."""
+        while not self._stop:
+            try:
+                self._open()
+                self._work()
+            except VALKEY_AWAY as error:
+                self._away("valkey", error)
+            except PULSAR_AWAY as error:
+                self._away("pulsar", error)
+            except Exception:
+                # P1: nothing is acknowledged that is not in Valkey, so another try loses nothing
+                _log.exception("%s: unexpected error; trying again", self._source.topic)
+                self._stop.wait(self._backoff.next_seconds())
+            finally:
+                self._close()
+        self._health.done(self._name)
+
+    def _open(self) -> None:
+        self._store.load()
+        self._health.connection("valkey", True)
+        earliest = self._source.initial_position is InitialPosition.EARLIEST
+        self._consumer = self._pulsar.subscribe(
+            self._source.topic,
+            self._source.subscription,
+            consumer_type=pulsar.ConsumerType.Failover,
+            consumer_name=os.environ.get("HOSTNAME", "headrace"),
+            initial_position=pulsar.InitialPosition.Earliest if earliest else pulsar.InitialPosition.Latest,
+            receiver_queue_size=2 * BATCH_MESSAGES,
+            batch_receive_policy=pulsar.ConsumerBatchReceivePolicy(
+                BATCH_MESSAGES, BATCH_BYTES, BATCH_WAIT_MILLISECONDS
+            ),
+        )
+        self._health.connection("pulsar", True)
+        self._backoff.reset()
+        _log.info("%s: moving to %s", self._source.topic, self._target)
+
+    def _work(self) -> None:
+        assert self._consumer is not None
+        while not self._stop:
+            self._tick()
+            started = time.monotonic()
+            messages = self._consumer._consumer.batch_receive()
+            if messages:
+                self._move(messages, started)
+            else:
+                self._idle()
+            self._settle(time.monotonic() - SETTLE_SECONDS)
+        while self._unsettled:
+            self._tick()
+            time.sleep(max(0.0, self._unsettled[0].pushed + SETTLE_SECONDS - time.monotonic()))
+            self._settle(time.monotonic() - SETTLE_SECONDS)
+
+    def _move(self, messages: Iterable[object], started: float) -> None:
+        last: dict[str, object] = {}
+        items: list[Item] = []
+        for message in messages:
+            received = _received(message)
+            last[received.topic] = message.message_id()
+            items.append(self._prepare(received))
+        self._in_flight(len(items))
+        if not self._push(items):
+            return
+        self._unsettled.append(_Unsettled(time.monotonic(), last, len(items)))
+        self._in_flight(0)
+        self._metrics.seconds.observe(time.monotonic() - started)
+
+    def _push(self, items: list[Item]) -> bool:
+        """Push everything, however long the target stays full; False when the stop came first."""
+        for item in items:
+            if item.reason is not None:
+                self._failures(item.reason).inc()
+        rest = items
+        while rest:
+            delivered = self._store.push(rest)
+            rest = delivered.rest
+            self._health.connection("valkey", True)
+            self._metrics.forwarded.labels(topic=self._source.topic, status="success").inc(delivered.pushed)
+            self._metrics.dropped.inc(delivered.duplicates)
+            if rest:
+                if self._stop.wait(FULL_SECONDS):
+                    return False
+                if self._seldom("full"):
+                    _log.info("%s is full; %d messages wait here", self._target, len(rest))
+                self._tick()
+                self._settle(time.monotonic() - SETTLE_SECONDS)
+        for item in items:
+            if item.reason is not None:
+                self._metrics.dead_letters.labels(reason=item.reason).inc()
+        return True
+
+    def _settle(self, before: float) -> None:
+        """Acknowledge what was pushed *before*: one cumulative acknowledgement a partition."""
+        assert self._consumer is not None
+        last: dict[str, object] = {}
+        while self._unsettled and self._unsettled[0].pushed <= before:
+            last.update(self._unsettled.popleft().last)
+        for message_id in last.values():
+            self._consumer._consumer.acknowledge_cumulative(message_id)
+        if last:
+            self._in_flight(0)
+
+    def _idle(self) -> None:
+        assert self._consumer is not None
+        self._health.connection("pulsar", self._consumer.is_connected())
+        self._valkey.ping()
+        self._health.connection("valkey", True)
+
+    def _in_flight(self, more: int) -> None:
+        self._metrics.in_flight.set(more + sum(batch.count for batch in self._unsettled))
+
+    def _failures(self, reason: str) -> object:
+        return self._metrics.consumer_failures.labels(
+            topic=self._source.topic, subscription=self._source.subscription, reason=reason
+        )
+
+    def _away(self, side: str, error: Exception) -> None:
+        self._health.connection(side, False)
+        self._failures("ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable").inc()
+        text = f"{type(error).__name__}: {error}"
+        if self._seldom(text):
+            _log.warning("%s: %s is away (%s); trying again", self._source.topic, side, text)
+        self._tick()
+        self._stop.wait(self._backoff.next_seconds())
+
+    def _close(self) -> None:
+        """Give the subscription up; what is not acknowledged comes again and the watermark drops it."""
+        self._unsettled.clear()
+        self._in_flight(0)
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            try:
+                consumer.close()
+            except PULSAR_AWAY as error:
+                _log.debug("closing the consumer: %s", error)
+
+
+def _received(message: object) -> Received:
+    identity = message.message_id()
+    return Received(
+        message.topic_name(),
+        (identity.ledger_id(), identity.entry_id(), identity.batch_index()),
+        identity.partition(),
+        message.data(),
+        message.partition_key() or None,
+        message.properties(),
+        message.event_timestamp(),
+    )

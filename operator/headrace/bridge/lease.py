@@ -1,0 +1,46 @@
+"""One replica works, the others stand by: a lease in Valkey that every script of the holder checks."""
+
+from __future__ import annotations
+
+import secrets
+
+import valkey
+from valkey.exceptions import ResponseError
+
+from headrace.bridge.scripts import raise_if_fenced, script
+
+LEASE_MILLISECONDS = 10_000
+"""How long a silent holder keeps its lease. A killed replica is replaced after this."""
+
+
+class Lease:
+    """The right to move one list. Its token fences: after another replica came, each write of ours is refused.
+
+    The token is random, not a counter: a Valkey that lost its last second would give the same number twice.
+    """
+
+    def __init__(self, client: valkey.Valkey, prefix: str) -> None:
+        self.token = secrets.token_hex(8)
+        self.owner_key = f"{prefix}:owner"
+        self.lease_key = f"{prefix}:lease"
+        self._acquire = script(client, "acquire")
+        self._renew = script(client, "renew")
+
+    def acquire(self) -> bool:
+        """Take the lease when it is free; whether this replica holds it now."""
+        keys = [self.owner_key, self.lease_key]
+        return bool(self._acquire(keys=keys, args=[self.token, LEASE_MILLISECONDS]) == 1)
+
+    def renew(self) -> None:
+        """Keep the lease; raise :class:`~headrace.bridge.scripts.FencedError` when another replica took it."""
+        self._write(LEASE_MILLISECONDS)
+
+    def release(self) -> None:
+        """Let a waiting replica take over at once; raise ``FencedError`` when one already did."""
+        self._write(0)
+
+    def _write(self, milliseconds: int) -> None:
+        try:
+            self._renew(keys=[self.owner_key, self.lease_key], args=[self.token, milliseconds])
+        except ResponseError as error:
+            raise_if_fenced(error)

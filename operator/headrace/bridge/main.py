@@ -1,0 +1,127 @@
+"""``headrace bridge``: the process of a PulsarBridge's pod."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import pulsar
+
+from headrace.api.pulsar_bridge import Compression, ListFormat, PulsarBridge
+from headrace.bridge.inward import Inward
+from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
+from headrace.bridge.pulsar_client import PULSAR_AWAY, connect
+from headrace.bridge.routing import MAX_MESSAGE_BYTES
+from headrace.process import logs
+from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
+from headrace.process.health import Health
+from headrace.process.http import ProbeServer
+from headrace.process.metrics import exposition
+from headrace.process.stop import Stop
+from headrace.process.valkey_server import ValkeyServer
+
+END_SECONDS = DRAIN_SECONDS + 5
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: str | Path) -> int:
+    """Run the bridge until SIGTERM; returns the exit status: 0, or 78 when the configuration is wrong."""
+    secrets = Secrets()
+    logs.configure(secrets.values)
+    try:
+        bridge = load(PulsarBridge, config)
+        logs.configure(secrets.values, bridge.identity)
+        server = ValkeyServer.of(bridge.spec.valkey, secrets)
+        client = connect(bridge.spec.pulsar, secrets)
+    except FatalConfigurationError as error:
+        return report_fatal(error)
+    return _serve(bridge, server, client)
+
+
+def _serve(bridge: PulsarBridge, server: ValkeyServer, client: pulsar.Client) -> int:
+    stop = Stop()
+    stop.on_signals()
+    metrics = BridgeMetrics()
+    health = Health(("valkey", "pulsar"), metrics.connected)
+    loops = _loops(bridge, server, client, health, metrics, stop)
+    probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
+    threads = [threading.Thread(target=loop.run, name=f"loop {number}") for number, loop in enumerate(loops)]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
+    health.register()
+    _log.info("started")
+    while not stop.wait(3600):
+        pass
+    _log.info("stopping")
+    deadline = time.monotonic() + END_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    closing = threading.Thread(target=_close, args=(client,), daemon=True)
+    closing.start()
+    closing.join(5.0)
+    probes.close()
+    clean = not closing.is_alive() and not any(thread.is_alive() for thread in threads)
+    _log.info(
+        "stopped" if clean else "stopped while a broker was away; what was in flight is replayed at the next start"
+    )
+    if not clean:
+        # a thread hangs inside the Pulsar client, which would wait for it for ever
+        logging.shutdown()
+        os._exit(0)
+    return 0
+
+
+def _loops(
+    bridge: PulsarBridge,
+    server: ValkeyServer,
+    client: pulsar.Client,
+    health: Health,
+    metrics: BridgeMetrics,
+    stop: Stop,
+) -> list[Inward | Outward]:
+    spec = bridge.spec
+    prefix = f"headrace:{{{bridge.metadata.namespace}/{bridge.metadata.name}}}"
+    limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
+    if spec.source.valkey is not None:
+        assert spec.sink.pulsar is not None
+        line = Line(
+            source=spec.source.valkey.list.key,
+            prefix=prefix,
+            sink_topic=spec.sink.pulsar.topic,
+            dead_letter_topic=spec.dead_letter_topic,
+            format=spec.source.valkey.list.format,
+            key=spec.sink.pulsar.key,
+            compression=spec.sink.pulsar.compression,
+            identity=bridge.identity,
+            max_message_bytes=limit,
+        )
+        return [Outward(line, server, client, health, metrics, stop)]
+    letters = Line(
+        source=f"{prefix}:dead-letters",
+        prefix=f"{prefix}:dead-letters",
+        sink_topic=spec.dead_letter_topic,
+        dead_letter_topic=spec.dead_letter_topic,
+        format=ListFormat.OUTBOX,
+        key=None,
+        compression=Compression.LZ4,
+        identity=bridge.identity,
+        main=False,
+        max_message_bytes=limit,
+    )
+    return [
+        Inward(bridge, prefix, server, client, health, metrics, stop),
+        Outward(letters, server, client, health, metrics, stop),
+    ]
+
+
+def _close(client: pulsar.Client) -> None:
+    try:
+        client.close()
+    except PULSAR_AWAY as error:
+        _log.debug("closing the client: %s", error)

@@ -1,0 +1,38 @@
+"""The bridge's series. Every sample also carries ``namespace`` and ``name`` of the PulsarBridge."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class BridgeMetrics:
+    """One registry for all loops of the process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        at = {"registry": self.registry}
+        self.forwarded = Counter(
+            "headrace_bridge_forwarded",
+            "Messages moved (success), or given up for now (failure).",
+            ["topic", "status"],
+            **at,
+        )
+        self.seconds = Histogram(
+            "headrace_bridge_forward_seconds",
+            "Time to move one batch: from taking it until both sides know.",
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60),
+            **at,
+        )
+        self.in_flight = Gauge("headrace_bridge_in_flight", "Messages taken and not yet settled on both sides.", **at)
+        self.backlog = Gauge("headrace_bridge_backlog", "Messages waiting at the source.", **at)
+        self.dropped = Counter(
+            "headrace_bridge_duplicates_dropped", "Messages dropped as redelivered or seen before.", **at
+        )
+        self.dead_letters = Counter("headrace_bridge_dead_letters", "Messages given up for good.", ["reason"], **at)
+        self.connected = Gauge("headrace_bridge_connected", "1 while the side is reachable.", ["side"], **at)
+        self.consumer_failures = Counter(
+            "pulsar_consumer_failures",
+            "Messages that the consumer could not hand on, and batches it had to take again.",
+            ["topic", "subscription", "reason"],
+            **at,
+        )

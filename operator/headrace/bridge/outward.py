@@ -1,0 +1,259 @@
+"""Valkey -> Pulsar: cut, send, commit. Each entry of the list is published once, through any crash."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import pulsar
+
+from headrace.api.pulsar_bridge import Compression, ListFormat
+from headrace.bridge.cut import Cut, CutStore
+from headrace.bridge.frame import Frame, cut_id, frames
+from headrace.bridge.lease import Lease
+from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.publisher import Publisher, PublishError
+from headrace.bridge.pulsar_client import PULSAR_AWAY, partitions
+from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target
+from headrace.bridge.scripts import FencedError
+from headrace.bridge.tail import count_landed
+from headrace.process.health import Health
+from headrace.process.logs import Seldom
+from headrace.process.stop import Backoff, Stop
+from headrace.process.valkey_server import VALKEY_AWAY, ValkeyServer
+
+STANDBY_SECONDS = 1.0
+SAMPLE_SECONDS = 5.0
+DRAIN_SECONDS = 20.0
+"""How long a stop waits for a cut that Pulsar has not confirmed yet; it is replayed by whoever comes next."""
+
+_log = logging.getLogger(__name__)
+
+
+class StoppedError(Exception):
+    """The process stops and the cut in flight took too long."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One list and the topic it goes to."""
+
+    source: str
+    """The Valkey list."""
+    prefix: str
+    """Our own keys begin with it."""
+    sink_topic: str
+    dead_letter_topic: str
+    format: ListFormat
+    key: str | None
+    compression: Compression
+    identity: str
+    """``Kind/namespace/name``, and what it is for when a bridge has several lines."""
+    main: bool = True
+    """Whether this line is what the bridge is for: its sides are the process's sides, its backlog the bridge's."""
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+
+class Outward:
+    """The loop of one line. Runs in a thread of its own, with its own Valkey connection."""
+
+    def __init__(
+        self,
+        line: Line,
+        server: ValkeyServer,
+        pulsar_client: pulsar.Client,
+        health: Health,
+        metrics: BridgeMetrics,
+        stop: Stop,
+    ) -> None:
+        self._line = line
+        self._valkey = server.client()
+        self._lease = Lease(self._valkey, line.prefix)
+        self._store = CutStore(self._valkey, line.source, line.prefix, self._lease)
+        self._pulsar = pulsar_client
+        self._publisher = Publisher(pulsar_client, f"headrace/{line.identity}", line.compression)
+        self._health = health
+        self._tick = health.loop(f"the loop of {line.source}")
+        self._metrics = metrics
+        self._stop = stop
+        self._seldom = Seldom()
+        self._backoff = Backoff()
+        self._floor = 0
+        self._sampled = 0.0
+        self._stop_seen: float | None = None
+
+    def run(self) -> None:
+        """Move messages until the stop; every failure of a broker ends in another try."""
+        while not self._stop:
+            try:
+                if self._stand_by():
+                    self._work()
+            except FencedError as error:
+                _log.warning("%s: %s; standing by", self._line.source, error)
+            except StoppedError:
+                break
+            except VALKEY_AWAY as error:
+                self._away("valkey", error)
+            except (PublishError, *PULSAR_AWAY) as error:
+                self._away("pulsar", error)
+            except Exception:
+                # P1: whatever it is, the cut in flight is safe in Valkey and another try may succeed
+                _log.exception("%s: unexpected error; trying again", self._line.source)
+                self._stop.wait(self._backoff.next_seconds())
+            finally:
+                self._publisher.close()
+                self._metric_in_flight(0)
+        self._release()
+
+    def _stand_by(self) -> bool:
+        """Wait for the lease; False when the stop came first."""
+        said = False
+        while not self._stop:
+            self._tick()
+            if self._lease.acquire():
+                self._side("valkey", True)
+                return True
+            self._side("valkey", True)
+            if not said:
+                _log.info("%s: another replica works, standing by", self._line.source)
+                partitions(self._pulsar, self._line.sink_topic)
+                self._side("pulsar", True)
+                said = True
+            self._sample()
+            self._stop.wait(STANDBY_SECONDS)
+        return False
+
+    def _work(self) -> None:
+        routing = self._open()
+        self._backoff.reset()
+        while not self._stop:
+            self._tick()
+            cut = self._store.next(routing, self._floor)
+            self._side("valkey", True)
+            if cut is None:
+                self._side("pulsar", self._publisher.connected())
+                self._sample()
+                self._store.wait(1.0)
+                continue
+            self._move(cut)
+            self._sample()
+
+    def _open(self) -> Routing:
+        line = self._line
+        routing = Routing(
+            sink=Target(line.sink_topic, partitions(self._pulsar, line.sink_topic)),
+            dead_letter=Target(line.dead_letter_topic, partitions(self._pulsar, line.dead_letter_topic)),
+            format=line.format,
+            key=line.key,
+            source=line.identity,
+            limit_bytes=line.max_message_bytes,
+        )
+        # A line of dead letters has no other messages, so no producer for them.
+        if line.sink_topic != line.dead_letter_topic:
+            self._open_producers(routing.sink, batched=True)
+        try:
+            self._open_producers(routing.dead_letter, batched=False)
+        except pulsar.TopicNotFound:
+            _log.warning("%s: the dead-letter topic %s does not exist", line.source, line.dead_letter_topic)
+            if not line.main:
+                raise
+        self._side("pulsar", True)
+        _log.info("%s: moving to %s", line.source, line.sink_topic)
+        return routing
+
+    def _open_producers(self, target: Target, *, batched: bool) -> None:
+        for partition in range(max(target.partitions, 1)):
+            known = self._publisher.open(target.partition_topic(partition), batched=batched)
+            self._floor = max(self._floor, known)
+
+    def _move(self, cut: Cut) -> None:
+        started = time.monotonic()
+        self._metric_in_flight(len(cut.entries))
+        parts = frames(cut)
+        missing = self._missing(cut, parts) if cut.pending else parts
+        try:
+            self._publisher.publish(missing, self._while_publishing)
+        except PublishError:
+            self._count(missing, "failure")
+            raise
+        self._floor = max(self._floor, cut.last)
+        self._store.commit(cut)
+        self._side("pulsar", True)
+        self._count(parts, "success")
+        self._metrics.seconds.observe(time.monotonic() - started)
+        self._metric_in_flight(0)
+
+    def _missing(self, cut: Cut, parts: list[Frame]) -> list[Frame]:
+        """What of a cut that was in flight before must be sent again, as far as the broker will not tell itself."""
+        missing = []
+        for frame in parts:
+            known = self._publisher.open(frame.topic, batched=frame.batched)
+            if known >= 0:
+                missing.append(frame)  # the broker remembers this producer and drops what it has
+                continue
+            landed = count_landed(self._pulsar, frame.topic, cut_id(cut), cut.made)
+            self._tick()
+            if landed == 0:
+                missing.append(frame)
+            elif not frame.batched and landed < len(frame.messages):
+                missing.append(Frame(frame.topic, frame.batched, frame.messages[landed:]))
+        _log.info(
+            "%s: replaying the cut of %d messages from id %d: %d of %d frames",
+            self._line.source,
+            len(cut.entries),
+            cut.first,
+            len(missing),
+            len(parts),
+        )
+        return missing
+
+    def _while_publishing(self) -> None:
+        """Called each second while Pulsar takes its time."""
+        self._tick()
+        connected = self._publisher.connected()
+        self._side("pulsar", connected)
+        if not connected and self._seldom("waiting"):
+            _log.warning("%s: waiting for Pulsar to confirm what was sent", self._line.source)
+        if self._stop:
+            self._stop_seen = self._stop_seen or time.monotonic()
+            if time.monotonic() - self._stop_seen > DRAIN_SECONDS:
+                raise StoppedError
+        self._lease.renew()
+        self._sample()
+
+    def _away(self, side: str, error: Exception) -> None:
+        self._side(side, False)
+        text = f"{type(error).__name__}: {error}"
+        if self._seldom(text):
+            _log.warning("%s: %s is away (%s); trying again", self._line.source, side, text)
+        self._tick()
+        self._stop.wait(self._backoff.next_seconds())
+
+    def _release(self) -> None:
+        try:
+            self._lease.release()
+        except (FencedError, *VALKEY_AWAY):
+            _log.debug("%s: the lease was not ours to release", self._line.source)
+        self._health.done(f"the loop of {self._line.source}")
+
+    def _side(self, side: str, connected: bool) -> None:
+        self._health.connection(side if self._line.main else f"{side} for dead letters", connected)
+
+    def _metric_in_flight(self, number: int) -> None:
+        if self._line.main:
+            self._metrics.in_flight.set(number)
+
+    def _sample(self) -> None:
+        if self._line.main and time.monotonic() - self._sampled > SAMPLE_SECONDS:
+            self._metrics.backlog.set(self._store.waiting())
+            self._sampled = time.monotonic()
+
+    def _count(self, parts: list[Frame], status: str) -> None:
+        for frame in parts:
+            topic = self._line.sink_topic if frame.batched else self._line.dead_letter_topic
+            self._metrics.forwarded.labels(topic=topic, status=status).inc(len(frame.messages))
+            if status == "success" and self._line.main and not frame.batched:
+                for _, message in frame.messages:
+                    if message.reason is not None:
+                        self._metrics.dead_letters.labels(reason=message.reason).inc()

@@ -1,0 +1,165 @@
+"""The Pulsar half of Valkey -> Pulsar: one producer a partition, frames that the broker knows again."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+import _pulsar
+import pulsar
+
+from headrace.api.pulsar_bridge import Compression
+from headrace.bridge.cut import CUT_MESSAGES
+from headrace.bridge.frame import Frame
+from headrace.bridge.pulsar_client import PULSAR_AWAY, message
+
+NEVER_MILLISECONDS = 24 * 3600 * 1000
+LARGEST_FRAME_BYTES = 64 * 1024 * 1024
+CLOSE_SECONDS = 5.0
+
+_COMPRESSION = {
+    Compression.NONE: pulsar.CompressionType.NONE,
+    Compression.LZ4: pulsar.CompressionType.LZ4,
+    Compression.ZSTD: pulsar.CompressionType.ZSTD,
+}
+
+_log = logging.getLogger(__name__)
+
+
+class PublishError(Exception):
+    """Pulsar did not take a frame; how much of the cut it has is unknown. Reopen and replay the same cut."""
+
+
+class _Writer:
+    """A producer with a thread of its own, because ``flush`` blocks until the broker has the frame."""
+
+    def __init__(self, producer: pulsar.Producer) -> None:
+        self.producer = producer
+        self._work: queue.SimpleQueue[tuple[Frame, Callable[[str | None], None]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name=f"publish {producer.topic()}", daemon=True).start()
+
+    def write(self, frame: Frame, done: Callable[[str | None], None]) -> None:
+        """Send *frame*; *done* is called with None, or with what went wrong."""
+        self._work.put((frame, done))
+
+    def end(self) -> None:
+        """Let the thread end when it has nothing left to do."""
+        self._work.put(None)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            frame, done = work
+            try:
+                done(self._send(frame))
+            except PULSAR_AWAY as error:
+                done(f"{type(error).__name__}: {error}")
+
+    def _send(self, frame: Frame) -> str | None:
+        problems: list[str] = []
+        answered = threading.Event()
+        expected = 1 if frame.batched else len(frame.messages)
+        answers: list[None] = []
+
+        def on_sent(result: _pulsar.Result, _: object) -> None:
+            if result != _pulsar.Result.Ok:
+                problems.append(str(result).removeprefix("Result."))
+            answers.append(None)
+            if len(answers) == expected:
+                answered.set()
+
+        send = self.producer._producer.send_async
+        # A frame has one fate, so its last message alone asks: a callback each would cost a switch to Python each.
+        last = len(frame.messages) - 1
+        for index, (sequence_id, item) in enumerate(frame.messages):
+            callback = on_sent if index == last or not frame.batched else None
+            send(message(item.payload, sequence_id, item.key, item.properties, item.event_time), callback)
+        self.producer.flush()
+        # flush returns when all is answered; the callback may still be on its way from the client's thread
+        if not answered.wait(10):
+            return "no answer"
+        return problems[0] if problems else None
+
+
+class Publisher:
+    """The producers of one bridge. Not shared between threads."""
+
+    def __init__(self, client: pulsar.Client, name: str, compression: Compression) -> None:
+        self._client = client
+        self._name = name
+        self._compression = _COMPRESSION[compression]
+        self._writers: dict[tuple[str, bool], _Writer] = {}
+
+    def open(self, topic: str, *, batched: bool = True) -> int:
+        """Open the producer of one partition's topic; returns the highest id that the broker knows of it, or -1.
+
+        The name is fixed: the broker refuses a second producer of that name while the first one's connection lives
+        (it pings it), and knows resent frames by name and id. Access is Shared: exclusive access would lock other
+        writers out of the user's topic, and two bridges of one dead-letter topic would fence each other for ever.
+        """
+        writer = self._writers.get((topic, batched))
+        if writer is None:
+            producer = self._client.create_producer(
+                topic,
+                producer_name=self._name if batched else f"{self._name}/dead-letters",
+                send_timeout_millis=0,  # a frame that timed out and came later would break the order
+                compression_type=self._compression,
+                max_pending_messages=4 * CUT_MESSAGES,
+                block_if_queue_full=True,
+                batching_enabled=batched,
+                # the limits lie far above a cut, so that the client never cuts by itself
+                batching_max_messages=4 * CUT_MESSAGES,
+                batching_max_allowed_size_in_bytes=LARGEST_FRAME_BYTES,
+                batching_max_publish_delay_ms=NEVER_MILLISECONDS,
+                chunking_enabled=not batched,
+            )
+            writer = self._writers[topic, batched] = _Writer(producer)
+        return int(writer.producer.last_sequence_id())
+
+    def publish(self, frames: list[Frame], waiting: Callable[[], None]) -> None:
+        """Send *frames* and return when Pulsar has them all; raise :class:`PublishError` otherwise.
+
+        It waits as long as the broker is away; *waiting* is called about once a second and may raise to give up.
+        """
+        answers: queue.SimpleQueue[tuple[Frame, str | None]] = queue.SimpleQueue()
+        for frame in frames:
+            self.open(frame.topic, batched=frame.batched)
+
+            def done(problem: str | None, frame: Frame = frame) -> None:
+                answers.put((frame, problem))
+
+            self._writers[frame.topic, frame.batched].write(frame, done)
+        missing = len(frames)
+        while missing:
+            try:
+                frame, problem = answers.get(timeout=1.0)
+            except queue.Empty:
+                waiting()
+                continue
+            if problem is not None:
+                raise PublishError(f"{frame.topic} did not take a frame: {problem}")
+            missing -= 1
+
+    def connected(self) -> bool:
+        """Whether every producer has its broker."""
+        return all(writer.producer.is_connected() for writer in self._writers.values())
+
+    def close(self) -> None:
+        """Close the producers without waiting for what they still hold: whatever was sent is replayed."""
+        closing = []
+        for writer in self._writers.values():
+            writer.end()
+            closing.append(threading.Thread(target=_close, args=(writer.producer,), name="close producer", daemon=True))
+        self._writers.clear()
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join(CLOSE_SECONDS)  # it blocks while the broker is away
+
+
+def _close(producer: pulsar.Producer) -> None:
+    try:
+        producer.close()
+    except PULSAR_AWAY as error:
+        _log.debug("closing a producer: %s", error)

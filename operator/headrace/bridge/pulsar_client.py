@@ -1,0 +1,86 @@
+"""The Pulsar client: made from the resource, its own log lines turned into ours."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import threading
+
+import _pulsar
+import pulsar
+
+from headrace.api.connection import PulsarConnection
+from headrace.process.configuration import Secrets
+
+OPERATION_TIMEOUT_SECONDS = 15
+
+PULSAR_AWAY = (pulsar.exceptions.PulsarException, RuntimeError, ValueError)
+"""What the client raises. Some errors of the C++ side have no Python class and come as RuntimeError."""
+
+_log = logging.getLogger("pulsar")
+_LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
+
+
+def connect(connection: PulsarConnection, secrets: Secrets) -> pulsar.Client:
+    """A client that connects when it is first used; raise ``FatalConfigurationError`` when a secret file is missing.
+
+    Never call it before a fork: the client's threads do not survive one.
+    """
+    options = {}
+    if connection.auth:
+        options["authentication"] = pulsar.AuthenticationToken(secrets.read("pulsar/token"))
+    if connection.service_url.startswith("pulsar+ssl://"):
+        options["tls_validate_hostname"] = True
+        if connection.tls:
+            options["tls_trust_certs_file_path"] = str(secrets.path("pulsar-ca/ca.crt"))
+    return pulsar.Client(
+        connection.service_url.rstrip("/"),
+        operation_timeout_seconds=OPERATION_TIMEOUT_SECONDS,
+        connection_timeout_ms=5_000,
+        logger=pulsar.FileLogger(pulsar.LoggerLevel.Warn, _log_pipe()),
+        **options,
+    )
+
+
+def _log_pipe() -> str:
+    """A pipe whose lines become JSON log lines.
+
+    Pulsar's Python logger deadlocks on the GIL (pulsar-client-python#116), so the C++ side writes to a file of its own.
+    """
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1024 * 1024)
+
+    def copy() -> None:
+        with os.fdopen(reader, errors="replace") as lines:
+            for line in lines:
+                match = _LINE.match(line.rstrip())
+                # the client retries by itself: what it calls an error is a warning to whoever reads our logs
+                _log.warning("%s", match["text"] if match else line.rstrip())
+
+    threading.Thread(target=copy, name="pulsar-log", daemon=True).start()
+    return f"/proc/self/fd/{writer}"
+
+
+def partitions(client: pulsar.Client, topic: str) -> int:
+    """How many partitions *topic* has; 0 for a topic without any."""
+    names = client.get_topic_partitions(topic)
+    return 0 if list(names) == [topic] else len(names)
+
+
+def message(
+    payload: bytes, sequence_id: int | None, key: str | None, properties: dict[str, str], event_time: int | None
+) -> _pulsar.Message:
+    """A message as the C++ side knows it: `Producer.send_async` would check and copy each part again."""
+    builder = _pulsar.MessageBuilder()
+    builder.content(payload)
+    for name, value in properties.items():
+        builder.property(name, value)
+    if key:
+        builder.partition_key(key)
+    if sequence_id is not None:
+        builder.sequence_id(sequence_id)
+    if event_time:
+        builder.event_timestamp(event_time)
+    return builder.build()

@@ -1,0 +1,172 @@
+"""What a list entry becomes: a message for the sink, or a dead letter with its reason. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jmespath
+import orjson
+
+from headrace.api.pulsar_bridge import ListFormat
+from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, Routing
+
+ERROR_LENGTH = 1000
+"""Longest error text in a dead letter, in characters."""
+
+
+@dataclass(slots=True)
+class Message:
+    """A message for Pulsar."""
+
+    payload: bytes
+    key: str | None = None
+    properties: dict[str, str] = field(default_factory=dict)
+    event_time: int | None = None
+    """Milliseconds since the epoch."""
+    reason: str | None = None
+    """Why it is a dead letter; None for the sink."""
+
+
+class PoisonError(Exception):
+    """A message that cannot be moved: ``reason`` is one CamelCase word, the text a sentence."""
+
+    def __init__(self, reason: str, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+
+
+def dead_letter(
+    payload: bytes,
+    reason: str,
+    error: str,
+    *,
+    source: str,
+    attempts: int = 1,
+    key: str | None = None,
+    properties: dict[str, str] | None = None,
+    event_time: int | None = None,
+) -> Message:
+    """A dead letter with the properties that Java's clients and our replay read."""
+    own = {
+        "RECONSUMETIMES": str(max(attempts - 1, 0)),
+        "HEADRACE_REASON": reason,
+        "HEADRACE_ERROR": error[:ERROR_LENGTH],
+        "HEADRACE_ATTEMPTS": str(attempts),
+    }
+    carried = properties or {}
+    return Message(payload, key, {"HEADRACE_SOURCE": source, **carried, **own}, event_time, reason)
+
+
+def canonical(value: Any) -> str | None:
+    """A selected JSON value as text: strings as they are, the rest as JSON; None when there is none."""
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def parse_json(payload: bytes) -> Any:
+    """The payload's JSON value; raise :class:`PoisonError` when it is none."""
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise PoisonError("InvalidJSON", f"the payload is not JSON: {error}.") from None
+
+
+def converter(routing: Routing) -> Callable[[bytes], Message]:
+    """The function that makes a message of an entry, in the way *routing* says. It never raises."""
+    if routing.format is ListFormat.OUTBOX:
+        make = _of_outbox(routing.source)
+    elif routing.key is not None:
+        make = _keyed(routing.key)
+    else:
+        make = Message
+    limit = routing.limit_bytes - MESSAGE_OVERHEAD_BYTES
+
+    def convert(entry: bytes) -> Message:
+        try:
+            message = make(entry)
+        except PoisonError as poison:
+            return dead_letter(entry, poison.reason, str(poison), source=routing.source)
+        if len(entry) < limit // 2 or message.reason is not None:
+            return message
+        size = (
+            len(message.payload)
+            + len(message.key or "") * 4
+            + sum(len(k + v) * 4 for k, v in message.properties.items())
+        )
+        if size <= limit:
+            return message
+        error = f"the message has {len(message.payload)} bytes, the broker takes {routing.limit_bytes}."
+        return dead_letter(
+            message.payload,
+            "MessageTooLarge",
+            error,
+            source=routing.source,
+            key=message.key,
+            properties=message.properties,
+            event_time=message.event_time,
+        )
+
+    return convert
+
+
+def _keyed(expression: str) -> Callable[[bytes], Message]:
+    search = jmespath.compile(expression).search
+
+    def make(entry: bytes) -> Message:
+        key = canonical(search(parse_json(entry)))
+        if not key:
+            raise PoisonError("KeyMissing", f"the payload has no {expression}.")
+        return Message(entry, key)
+
+    return make
+
+
+def _of_outbox(source: str) -> Callable[[bytes], Message]:
+    def make(entry: bytes) -> Message:
+        try:
+            record = orjson.loads(entry)
+        except orjson.JSONDecodeError as error:
+            raise PoisonError("InvalidRecord", f"the outbox record is not JSON: {error}.") from None
+        if not isinstance(record, dict):
+            raise PoisonError("InvalidRecord", "the outbox record is not a JSON object.")
+        payload = _payload(record)
+        kind = record.get("type")
+        key, event_time = record.get("key"), record.get("eventTimeMillis")
+        properties = record.get("properties") or {}
+        if not isinstance(key, str | None) or not isinstance(event_time, int | None):
+            raise PoisonError("InvalidRecord", "in an outbox record key is a string and eventTimeMillis a number.")
+        if not isinstance(properties, dict) or not all(isinstance(value, str) for value in properties.values()):
+            raise PoisonError("InvalidRecord", "in an outbox record properties is an object of strings.")
+        if kind == "Result":
+            return Message(payload, key or None, properties, event_time)
+        if kind == "DeadLetter":
+            attempts = record.get("attempts")
+            return dead_letter(
+                payload,
+                str(record.get("reason") or "TaskFailed"),
+                str(record.get("error") or ""),
+                source=source,
+                attempts=attempts if isinstance(attempts, int) else 1,
+                key=key or None,
+                properties=properties,
+                event_time=event_time,
+            )
+        raise PoisonError("InvalidRecord", "the type of an outbox record is Result or DeadLetter.")
+
+    return make
+
+
+def _payload(record: dict[str, Any]) -> bytes:
+    if ("payload" in record) == ("payloadBase64" in record):
+        raise PoisonError("InvalidRecord", "an outbox record has one of payload and payloadBase64.")
+    if "payload" in record:
+        return orjson.dumps(record["payload"])
+    try:
+        return base64.b64decode(record["payloadBase64"], validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise PoisonError("InvalidRecord", "payloadBase64 of an outbox record is not base64.") from None

@@ -1,0 +1,75 @@
+"""Where the messages of a cut go. Stored with the cut: a replay must make the same frames, whatever changed since."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import orjson
+
+from headrace.api.pulsar_bridge import ListFormat
+
+MAX_MESSAGE_BYTES = 5 * 1024 * 1024
+"""Pulsar's default `maxMessageSize`."""
+
+MESSAGE_OVERHEAD_BYTES = 1024
+"""Room for a message's own metadata inside the broker's limit."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A topic and how many partitions it had when the cut was made (0: it has none)."""
+
+    topic: str
+    partitions: int
+
+    def partition_topic(self, partition: int) -> str:
+        """Name of one partition's topic."""
+        return f"{self.topic}-partition-{partition}" if self.partitions else self.topic
+
+    def partition_of(self, key: str | None, otherwise: int) -> int:
+        """The partition of *key* as Pulsar's clients choose it by default; without a key that of *otherwise*."""
+        if not self.partitions:
+            return 0
+        return (java_string_hash(key) if key else otherwise) % self.partitions
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Everything that decides what a list entry becomes."""
+
+    sink: Target
+    dead_letter: Target
+    format: ListFormat
+    key: str | None
+    source: str
+    """``Kind/namespace/name`` of the bridge."""
+    limit_bytes: int = MAX_MESSAGE_BYTES
+
+    def to_wire(self) -> bytes:
+        """As stored with a cut."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, wire: bytes) -> Routing:
+        """The inverse of :meth:`to_wire`."""
+        body = orjson.loads(wire)
+        return cls(
+            sink=Target(**body.pop("sink")),
+            dead_letter=Target(**body.pop("dead_letter")),
+            format=ListFormat(body.pop("format")),
+            **body,
+        )
+
+
+@lru_cache(maxsize=65_536)
+def java_string_hash(key: str) -> int:
+    """``String.hashCode() & 0x7fffffff``: the default hashing scheme of Pulsar's Java, Go and Python producers.
+
+    Keys so meet on the partition where any other producer of the topic would have put them.
+    """
+    units = key.encode("utf-16-be", "surrogatepass")
+    value = 0
+    for high, low in zip(units[::2], units[1::2], strict=True):
+        value = (31 * value + (high << 8 | low)) & 0xFFFFFFFF
+    return value & 0x7FFFFFFF

@@ -1,0 +1,1 @@
+"""Celery on Valkey: safe settings, retries, the outbox, dead letters, probes and metrics. See ``docs/dataplane.md``."""

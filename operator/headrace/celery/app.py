@@ -1,0 +1,71 @@
+"""The user's Celery app: found, checked, configured in place."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+import celery
+
+from headrace.api.valkey_worker import ValkeyWorker
+from headrace.celery.settings import settings
+from headrace.process.configuration import FatalConfigurationError
+from headrace.process.valkey_server import ValkeyServer
+
+BUILT_IN = "celery."
+"""Celery's own tasks begin so."""
+
+
+def load_app(path: str) -> celery.Celery:
+    """Import ``module:attribute``; raise ``FatalConfigurationError`` that says why it cannot be."""
+    module_name, _, attribute = path.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise FatalConfigurationError(
+            f"celery.app: cannot import {module_name}: there is no module {error.name} in this image."
+        ) from None
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise FatalConfigurationError(
+            f"celery.app: importing {module_name} failed: {type(error).__name__}: {error}"
+            f" (in {where.filename}, line {where.lineno})."
+        ) from error
+    for name in attribute.split("."):
+        found = getattr(found, name, None)
+    if not isinstance(found, celery.Celery):
+        apps = [name for name, value in vars(sys.modules[module_name]).items() if isinstance(value, celery.Celery)]
+        hint = f"; it has {', '.join(apps)}" if apps else ""
+        raise FatalConfigurationError(f"celery.app: {module_name} has no Celery app named {attribute}{hint}.")
+    return found
+
+
+def task_names(app: celery.Celery) -> list[str]:
+    """Names of the app's own tasks."""
+    return sorted(name for name in app.tasks if not name.startswith(BUILT_IN))
+
+
+def configure(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> None:
+    """Settle the app's settings and tasks; raise ``FatalConfigurationError`` when a configured task is not there."""
+    for variable in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"):
+        os.environ.pop(variable, None)  # they would win over every setting
+    app.conf.update(settings(worker, server))
+    try:
+        app.loader.import_default_modules()
+        app.finalize(auto=True)
+    except Exception as error:
+        raise FatalConfigurationError(
+            f"celery.app: loading its tasks failed: {type(error).__name__}: {error}."
+        ) from error
+    wanted = worker.spec.outbox.tasks if worker.spec.outbox else ()
+    missing = [name for name in wanted if name not in app.tasks]
+    if missing:
+        known = ", ".join(task_names(app)) or "none"
+        raise FatalConfigurationError(
+            f"outbox.tasks: {', '.join(missing)} is not registered in {worker.spec.celery.app}; registered are: {known}."
+        )

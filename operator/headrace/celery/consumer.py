@@ -1,0 +1,87 @@
+"""Celery's consumer, with a beating heart for the probes, and nothing dropped: what it cannot run is a dead letter."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.worker import consumer as celery_consumer
+from kombu.utils.encoding import str_to_bytes
+
+from headrace.celery import letters
+from headrace.celery.context import context_of
+
+_log = logging.getLogger(__name__)
+
+
+class Consumer(celery_consumer.Consumer):  # type: ignore[misc]  # Celery has no types
+    """Takes tasks from Valkey."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, however long it takes. The probes do not count that time."""
+        context = context_of(self.app)
+        context.tick.pause()
+        try:
+            return super().ensure_connected(conn)
+        finally:
+            context.tick()
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Let the loop of the prefork pool show that it turns."""
+        super().register_with_event_loop(hub)
+        hub.timer.call_repeatedly(1.0, context_of(self.app).tick)
+
+    def perform_pending_operations(self) -> None:
+        """Called at each turn of the loop of the other pools."""
+        context_of(self.app).tick()
+        super().perform_pending_operations()
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """No task of that name."""
+        name = str(message.headers.get("task"))
+        known = ", ".join(sorted(task for task in self.app.tasks if not task.startswith("celery.")))
+        self._bury(message, "TaskNotFound", f"no task is named {name}; known are: {known or 'none'}.")
+        super().on_unknown_task(body, message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Not a task at all."""
+        self._bury(message, "InvalidRecord", "the message is not a Celery task.")
+        super().on_unknown_message(body, message)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """A task whose parts do not fit."""
+        self._bury(message, "InvalidRecord", f"the message is not a valid Celery task: {exc}.")
+        super().on_invalid_task(body, message, exc)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """A body that cannot be read."""
+        self._bury(message, "InvalidRecord", f"the body of the task cannot be read: {exc}.")
+        super().on_decode_error(message, exc)
+
+    def _bury(self, message: Any, reason: str, error: str) -> None:
+        """Write the dead letter before Celery drops the message."""
+        context = context_of(self.app)
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        name, task_id = str(headers.get("task") or ""), headers.get("id")
+        context.metrics.dead_letters.labels(reason).inc()
+        target = context.execution.letter_target(name) or context.execution.any_letter_target()
+        if target is None:
+            return
+        try:
+            args, kwargs, _ = message.decode()
+            payload, raw = letters.task_payload(name, str(task_id), args, kwargs, headers), None
+        except Exception:
+            payload, raw = None, str_to_bytes(message.body or b"")
+        record = letters.dead_letter(
+            reason=reason,
+            error=error,
+            attempts=1,
+            source=context.worker.identity,
+            headers=headers,
+            payload=payload,
+            raw=raw,
+        )
+        if isinstance(task_id, str) and task_id:
+            context.ledger.publish(task_id, target, record)
+        else:
+            context.ledger.push(target, record)

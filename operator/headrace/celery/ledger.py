@@ -1,0 +1,76 @@
+"""What is written about tasks: results and dead letters, once a task, and how often a task was handed out again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+import valkey
+from valkey.exceptions import ValkeyError
+
+from headrace.process.logs import Seldom
+from headrace.process.stop import Backoff
+from headrace.process.valkey_server import ValkeyServer
+
+ERROR_LENGTH = 1000
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Ledger:
+    """Writes to Valkey, from whatever process it is called in; waits as long as Valkey is away.
+
+    The caller's task is not acknowledged before the write is done, so waiting loses nothing.
+    """
+
+    def __init__(self, server: ValkeyServer, prefix: str, window_seconds: int) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._window = window_seconds
+        self._client: tuple[int, valkey.Valkey] | None = None
+        self._seldom = Seldom()
+        folder = Path(__file__).parent
+        self._publish_once = (folder / "publish_once.lua").read_text(encoding="utf-8")
+        self._started_again = (folder / "started_again.lua").read_text(encoding="utf-8")
+
+    def publish(self, task_id: str, target: str, record: dict[str, Any]) -> bool:
+        """Push *record* to the list *target*; False when the task had its record before."""
+        body = orjson.dumps(record)
+        keys = [f"{self._prefix}:done:{task_id}", target]
+        return bool(self._persist(self._publish_once, keys, [self._window, body]) == 1)
+
+    def started_again(self, task_id: str) -> int | None:
+        """How often the task was handed out again, this time included; None when it is done already."""
+        keys = [f"{self._prefix}:done:{task_id}", f"{self._prefix}:lost:{task_id}"]
+        times = int(self._persist(self._started_again, keys, [self._window]))
+        return None if times < 0 else times
+
+    def push(self, target: str, record: dict[str, Any]) -> None:
+        """Push *record* without a mark: for messages that have no task id."""
+        body = orjson.dumps(record)
+        self._wait_for(lambda client: client.lpush(target, body))
+
+    def _persist(self, text: str, keys: list[str], arguments: list[Any]) -> Any:
+        return self._wait_for(lambda client: client.register_script(text)(keys=keys, args=arguments))
+
+    def _wait_for(self, call: Callable[[valkey.Valkey], T]) -> T:
+        backoff = Backoff(0.05, 2.0)
+        while True:
+            try:
+                return call(self._connected())
+            except (ValkeyError, OSError) as error:
+                if self._seldom(str(error)):
+                    _log.warning("valkey does not take a task's record (%s: %s); waiting", type(error).__name__, error)
+                time.sleep(backoff.next_seconds())
+
+    def _connected(self) -> valkey.Valkey:
+        """A client of this very process: a connection must not cross a fork."""
+        if self._client is None or self._client[0] != os.getpid():
+            self._client = (os.getpid(), self._server.client())
+        return self._client[1]

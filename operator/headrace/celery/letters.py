@@ -1,0 +1,74 @@
+"""The records a task leaves: a result for the outbox, or a dead letter. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+ERROR_LENGTH = 1000
+
+
+def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the bridge noted about the Pulsar message that the task was made of; empty for other tasks."""
+    origin = (headers or {}).get("headrace")
+    return origin if isinstance(origin, dict) else {}
+
+
+def _properties(origin: dict[str, Any], headers: Mapping[str, Any] | None) -> dict[str, str]:
+    properties = {str(name): str(value) for name, value in (origin.get("properties") or {}).items()}
+    traceparent = (headers or {}).get("traceparent")
+    if isinstance(traceparent, str):
+        properties["traceparent"] = traceparent
+    return properties
+
+
+def result(value: Any, headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The record of a task's return value."""
+    origin = origin_of(headers)
+    return {
+        "type": "Result",
+        "payload": value,
+        "key": origin.get("key"),
+        "properties": _properties(origin, headers),
+        "eventTimeMillis": None,
+        "reason": None,
+        "error": None,
+        "attempts": None,
+    }
+
+
+def dead_letter(
+    *,
+    reason: str,
+    error: str,
+    attempts: int,
+    source: str,
+    headers: Mapping[str, Any] | None,
+    payload: Any,
+    raw: bytes | None = None,
+) -> dict[str, Any]:
+    """The record of a task that failed for good. *raw* replaces the payload by bytes that nobody could read."""
+    origin = origin_of(headers)
+    properties = _properties(origin, headers) | {"HEADRACE_SOURCE": source}
+    if origin.get("topic"):
+        properties["REAL_TOPIC"] = str(origin["topic"])
+        properties["ORIGIN_MESSAGE_ID"] = str(origin.get("messageId", ""))
+    body = {"payloadBase64": base64.b64encode(raw).decode()} if raw is not None else {"payload": payload}
+    return {
+        "type": "DeadLetter",
+        **body,
+        "key": origin.get("key"),
+        "properties": properties,
+        "eventTimeMillis": None,
+        "reason": reason,
+        "error": error[:ERROR_LENGTH],
+        "attempts": attempts,
+    }
+
+
+def task_payload(name: str, task_id: str, args: Any, kwargs: Any, headers: Mapping[str, Any] | None) -> Any:
+    """What a dead letter holds: the Pulsar message's own payload, or for other tasks the call."""
+    if origin_of(headers) and isinstance(args, list | tuple) and len(args) == 1 and not kwargs:
+        return args[0]
+    return {"task": name, "id": task_id, "args": list(args or ()), "kwargs": dict(kwargs or {})}

@@ -1,0 +1,53 @@
+"""kombu's Redis transport, which here survives an entry that is not a Celery message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kombu import transport as kombu_transport
+from kombu.transport import redis as kombu_redis
+
+Bury = Callable[[str, bytes, str], None]
+"""Takes the queue, the entry and what is wrong with it; returns when it is safely elsewhere."""
+
+_bury: list[Bury] = []
+
+
+class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
+    """kombu parses an entry after it took it, and an entry that is not JSON ends the worker: it would be lost."""
+
+    def _get_client(self) -> Any:
+        parent = super()._get_client()
+
+        class Client(parent):  # type: ignore[misc]
+            def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+                reply = super().parse_response(connection, command_name, **options)
+                if command_name == "BRPOP" and reply:
+                    queue, entry = reply
+                    try:
+                        if isinstance(json.loads(entry), dict):
+                            return reply
+                        problem = "it is not a JSON object"
+                    except ValueError as error:
+                        problem = str(error)
+                    for bury in _bury:
+                        bury(queue.decode(), entry, problem)
+                    return None
+                return reply
+
+        return Client
+
+
+class Transport(kombu_redis.Transport):  # type: ignore[misc]
+    """kombu's, with our channel."""
+
+    Channel = Channel
+
+
+def install(bury: Bury) -> None:
+    """Make ``redis://`` and ``rediss://`` mean this transport, and give bad entries to *bury*."""
+    _bury[:] = [bury]
+    for scheme in ("redis", "rediss"):
+        kombu_transport.TRANSPORT_ALIASES[scheme] = "headrace.celery.transport:Transport"

@@ -1,0 +1,49 @@
+"""The staged stop: SIGTERM asks, loops finish what they hold, the rest is cut off in time."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+
+
+class Stop:
+    """Set by SIGTERM or SIGINT; loops look at it and wait with it."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def on_signals(self) -> None:
+        """Stop at SIGTERM and SIGINT. Call in the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._event.set())
+
+    def request(self) -> None:
+        """Stop now."""
+        self._event.set()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the stop, at most *seconds*; whether it came."""
+        return self._event.wait(seconds)
+
+
+class Backoff:
+    """Waits between attempts: doubling, with jitter, capped."""
+
+    def __init__(self, base_seconds: float = 0.2, cap_seconds: float = 5.0) -> None:
+        self._base = base_seconds
+        self._cap = cap_seconds
+        self._failures = 0
+
+    def reset(self) -> None:
+        """An attempt succeeded."""
+        self._failures = 0
+
+    def next_seconds(self) -> float:
+        """How long to wait after one more failure."""
+        ceiling = min(self._cap, self._base * 2 ** min(self._failures, 16))
+        self._failures += 1
+        return random.uniform(ceiling / 2, ceiling)

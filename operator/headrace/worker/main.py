@@ -1,0 +1,143 @@
+"""``headrace worker``: the process of a ValkeyWorker's pod."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import celery
+from celery import signals
+
+from headrace.api.policy import WINDOW_SECONDS
+from headrace.api.valkey_worker import ValkeyWorker
+from headrace.celery import letters, transport
+from headrace.celery.app import configure, load_app
+from headrace.celery.context import Context
+from headrace.celery.execution import Execution
+from headrace.celery.ledger import Ledger
+from headrace.celery.metrics import WorkerMetrics
+from headrace.celery.settings import drain_seconds, key_prefix
+from headrace.process import logs
+from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
+from headrace.process.health import Health
+from headrace.process.http import ProbeServer
+from headrace.process.metrics import exposition
+from headrace.process.valkey_server import ValkeyServer
+from headrace.worker.observer import observe
+
+LOOP = "the consumer's loop"
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: str | Path) -> int:
+    """Run the worker until SIGTERM; returns the exit status: 0, or 78 when the configuration is wrong."""
+    secrets = Secrets()
+    logs.configure(secrets.values)
+    try:
+        worker = load(ValkeyWorker, config)
+        logs.configure(secrets.values, worker.identity)
+        server = ValkeyServer.of(worker.spec.valkey, secrets)
+        app = load_app(worker.spec.celery.app)
+        logs.configure(secrets.values, worker.identity)  # importing the app may have changed it
+        configure(app, worker, server)
+    except FatalConfigurationError as error:
+        return report_fatal(error)
+    return _serve(app, worker, server)
+
+
+def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> int:
+    metrics = WorkerMetrics()
+    health = Health(("valkey",))
+    window = worker.spec.outbox.window_seconds if worker.spec.outbox else WINDOW_SECONDS
+    ledger = Ledger(server, key_prefix(worker), window)
+    execution = Execution(worker, ledger)
+    execution.install(app)
+    context = Context(worker, execution, ledger, metrics, health, health.loop(LOOP))
+    app.headrace = context
+    transport.install(_burial(context))
+    _connect_signals(context)
+    probes = ProbeServer(health, lambda: exposition(metrics.registry, worker))
+    observe(worker, server, health, metrics)
+    code = _start(app, worker)
+    probes.close()
+    _log.info("stopped")
+    return code
+
+
+def _start(app: celery.Celery, worker: ValkeyWorker) -> int:
+    """Run Celery in this process until a signal ends it."""
+    runtime = worker.spec.celery
+    controller = app.Worker(
+        hostname=f"{worker.metadata.name}@{socket.gethostname()}",
+        queues=[queue.name for queue in runtime.queues],
+        concurrency=1 if runtime.pool.value == "Solo" else runtime.concurrency,
+        pool=runtime.pool.value.lower(),
+        time_limit=runtime.time_limit_seconds,
+        soft_time_limit=runtime.soft_time_limit_seconds,
+        max_tasks_per_child=runtime.max_tasks_per_child,
+        without_mingle=True,
+        without_gossip=True,
+        loglevel="INFO",
+        quiet=True,
+    )
+    _log.info("started")
+    controller.start()
+    # Celery's exit code of a stop by signal says how it ended, not that anything is wrong
+    return 0 if _stopping.is_set() else int(controller.exitcode or 0)
+
+
+_stopping = threading.Event()
+
+
+def _connect_signals(context: Context) -> None:
+    """Hear of readiness and stop. Celery keeps only weak references, hence ``weak=False``."""
+
+    def setup_logging(**_: Any) -> None:
+        """Our JSON logs stay as they are: a receiver here keeps Celery from setting up its own."""
+
+    def on_ready(**_: Any) -> None:
+        context.metrics.consumers.set(1)
+        context.health.register()
+
+    def on_stop(sig: str = "", **_: Any) -> None:
+        context.metrics.consumers.set(0)
+        context.health.done(LOOP)  # the loop stands still while tasks finish
+        if _stopping.is_set():
+            return
+        _stopping.set()
+        seconds = drain_seconds(context.worker)
+        _log.info("stopping; running tasks have %d s", seconds)
+        # What still runs then is given back to the queue (Celery's cold shutdown), before the pod is killed.
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
+        timer.daemon = True
+        timer.start()
+
+    signals.setup_logging.connect(setup_logging, weak=False)
+    signals.worker_ready.connect(on_ready, weak=False)
+    signals.worker_shutting_down.connect(on_stop, weak=False)
+
+
+def _burial(context: Context) -> transport.Bury:
+    def bury(queue: str, entry: bytes, problem: str) -> None:
+        context.metrics.dead_letters.labels("InvalidRecord").inc()
+        _log.warning("an entry of %s is not a Celery message: %s", queue, problem)
+        target = context.execution.any_letter_target()
+        if target is not None:
+            record = letters.dead_letter(
+                reason="InvalidRecord",
+                error=f"the entry of {queue} is not a Celery message: {problem}.",
+                attempts=1,
+                source=context.worker.identity,
+                headers=None,
+                payload=None,
+                raw=entry,
+            )
+            context.ledger.push(target, record)
+
+    return bury

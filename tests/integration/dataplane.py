@@ -1,0 +1,253 @@
+"""What the tests of bridge and worker share: topics, real processes of ours, and reading topics back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import pulsar
+from prometheus_client.parser import text_string_to_metric_families
+
+from testbed.loopback import free_ports
+from testbed.pulsar import Pulsar
+from testbed.valkey import Valkey
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+
+
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+    """Wait until *condition* is true and return it; fail naming *what* when it stays false."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what} (last: {value!r})")
+        time.sleep(0.02)
+
+
+def create_topic(broker: Pulsar, topic: str, partitions: int = 0, *, deduplication: bool = True) -> str:
+    """Create a topic as the operator would; returns its name."""
+    path = "/admin/v2/persistent/" + "/".join(
+        quote(part, safe="") for part in topic.removeprefix("persistent://").split("/")
+    )
+    if partitions:
+        _admin(broker, "PUT", f"{path}/partitions", partitions)
+    else:
+        _admin(broker, "PUT", path, {})
+    if deduplication:
+        _admin(broker, "POST", f"{path}/deduplicationEnabled", True)
+        wait_for(lambda: _admin(broker, "GET", f"{path}/deduplicationEnabled?applied=true"), "the policy", 10)
+    return topic
+
+
+def _admin(broker: Pulsar, method: str, path: str, body: object = None) -> Any:
+    request = urllib.request.Request(
+        broker.admin_url + path,
+        method=method,
+        data=json.dumps(body).encode() if method != "GET" else None,
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        text = response.read()
+    return json.loads(text) if text else None
+
+
+def read_topic(broker: Pulsar, topic: str) -> list[pulsar.Message]:
+    """Every message of a topic, from its beginning to its present end."""
+    client = pulsar.Client(broker.service_url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
+    try:
+        messages = []
+        for partition in client.get_topic_partitions(topic):
+            reader = client.create_reader(partition, pulsar.MessageId.earliest)
+            while reader.has_message_available():
+                messages.append(reader.read_next(10_000))
+        return messages
+    finally:
+        client.close()
+
+
+def payloads(broker: Pulsar, topic: str) -> list[str]:
+    """The payloads of a topic as text."""
+    return [message.data().decode() for message in read_topic(broker, topic)]
+
+
+@contextmanager
+def producer(broker: Pulsar, topic: str) -> Iterator[pulsar.Producer]:
+    """A producer of the tests' own."""
+    client = pulsar.Client(broker.service_url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
+    try:
+        yield client.create_producer(topic, batching_enabled=True, block_if_queue_full=True)
+    finally:
+        client.close()
+
+
+def publish(broker: Pulsar, topic: str, messages: Mapping[str, bytes] | list[bytes], **options: Any) -> None:
+    """Publish payloads (with their keys) and wait until the broker has them."""
+    pairs = list(messages.items()) if isinstance(messages, Mapping) else [(None, payload) for payload in messages]
+    with producer(broker, topic) as sender:
+        for key, payload in pairs:
+            sender.send_async(payload, lambda *_: None, partition_key=key, **options)
+        sender.flush()
+
+
+@dataclass
+class Headrace:
+    """`headrace bridge` or `headrace worker` as a real process, with its probes on a port of its own."""
+
+    command: str
+    resource: dict[str, Any]
+    directory: Path
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @classmethod
+    def start(
+        cls,
+        command: str,
+        resource: dict[str, Any],
+        directory: Path,
+        *,
+        secrets: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Start it in a folder of its own under *directory*."""
+        number = len(list(directory.glob(f"{command}-*")))
+        folder = directory / f"{command}-{number}"
+        folder.mkdir(parents=True)
+        config = folder / "config.json"
+        config.write_text(json.dumps(resource))
+        for name, value in (secrets or {}).items():
+            target = folder / "secrets" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(value)
+        [port] = free_ports(1)
+        variables = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}",
+            "HEADRACE_HTTP_PORT": str(port),
+            "HEADRACE_SECRETS": str(folder / "secrets"),
+            "HEADRACE_TERMINATION_LOG": str(folder / "termination-log"),
+            "HOSTNAME": f"{command}-{number}",
+            **(environment or {}),
+        }
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "headrace.cli", command, "--config", str(config)],
+                cwd=folder,
+                env=variables,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return cls(command, resource, folder, variables, process, port)
+
+    def log(self) -> str:
+        """What it wrote so far."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    def termination(self) -> str:
+        """Its last words, where `kubectl describe pod` looks."""
+        path = self.directory / "termination-log"
+        return path.read_text() if path.exists() else ""
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of its HTTP server; 0 when it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def wait_until_ready(self, seconds: float = 30) -> Self:
+        """Wait for `/readyz`."""
+
+        def ready() -> bool:
+            assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log()}"
+            return self.get("/readyz")[0] == 200
+
+        wait_for(ready, f"{self.directory.name} is ready", seconds)
+        return self
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples with that name and those labels."""
+        status, body = self.get("/metrics")
+        assert status == 200
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(body)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, seconds: float = 40) -> int:
+        """SIGTERM; returns the exit status."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def end(self) -> None:
+        """End it whatever it does."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait(10)
+
+
+class Processes:
+    """The processes of one test, ended with it; shows their logs when the test failed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.started: list[Headrace] = []
+
+    def start(self, command: str, resource: dict[str, Any], **options: Any) -> Headrace:
+        """Start one."""
+        one = Headrace.start(command, resource, self.directory, **options)
+        self.started.append(one)
+        return one
+
+    def end(self) -> None:
+        """End all that still run."""
+        for one in self.started:
+            one.end()
+
+
+def connections(valkey: Valkey, broker: Pulsar) -> dict[str, Any]:
+    """The part of a PulsarBridge that says where the brokers are."""
+    return {
+        "valkey": {"url": valkey.url},
+        "pulsar": {"serviceUrl": broker.service_url, "adminUrl": broker.admin_url},
+    }
+
+
+def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """A resource as the operator writes it for its pods."""
+    return {
+        "apiVersion": "headrace.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"namespace": "test", "name": name, "uid": "1"},
+        "spec": spec,
+    }
