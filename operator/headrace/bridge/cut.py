@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import valkey
 from valkey.exceptions import ResponseError
@@ -13,7 +14,7 @@ from headrace.bridge.scripts import raise_if_fenced, script
 
 CUT_MESSAGES = 1000
 CUT_BYTES = 1024 * 1024
-"""Most messages and bytes in a cut, unless one message alone is larger. A frame of it stays below the broker's limit."""
+"""Most messages and bytes in a cut, unless one alone is larger. A frame of it stays below the broker's limit."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class CutStore:
         *floor*: the highest id that Pulsar is known to have. New ids lie above it, even when Valkey was set back.
         """
         keys = [self._source, self._cut_key, self._state_key, self._lease.owner_key, self._lease.lease_key]
-        arguments = [
+        arguments: list[str | bytes | int] = [
             self._lease.token,
             LEASE_MILLISECONDS,
             CUT_MESSAGES,
@@ -81,12 +82,12 @@ class CutStore:
 
     def waiting(self) -> int:
         """Messages at the source and in flight."""
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline: Any = self._client.pipeline(transaction=False)
         pipeline.llen(self._source)
         pipeline.llen(self._cut_key)
-        return sum(pipeline.execute())
+        return int(sum(pipeline.execute()))
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: int) -> None:
         """Wait until the source has something, at most *seconds*.
 
         BLMOVE of a list's end onto the same end blocks like BLPOP and takes nothing out.

@@ -80,7 +80,8 @@ class DeliveryStore:
 
     def load(self) -> None:
         """Read the watermarks."""
-        self._learn([part for pair in self._client.hgetall(self._keys[1]).items() for part in pair])
+        found: Any = self._client.hgetall(self._keys[1])
+        self._learn([part for pair in found.items() for part in pair])
 
     def _learn(self, pairs: Sequence[bytes]) -> None:
         self._marks = {name.decode(): _decode(mark) for name, mark in zip(pairs[::2], pairs[1::2], strict=True)}

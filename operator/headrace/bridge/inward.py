@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import pulsar
+from prometheus_client import Counter
 
 from headrace.api.policy import WINDOW_SECONDS
-from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.pulsar_bridge import PulsarBridge, ValkeySink
 from headrace.api.topic import InitialPosition
 from headrace.bridge.delivery import DeliveryStore, Item
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import Received, preparer
-from headrace.bridge.pulsar_client import PULSAR_AWAY
+from headrace.bridge.pulsar_library import PULSAR_AWAY, Client, Consumer, Message, MessageId, core, library
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
@@ -40,7 +40,7 @@ class _Unsettled:
 
     pushed: float
     """When, by the monotonic clock."""
-    last: dict[str, object]
+    last: dict[str, MessageId]
     """The last message's id, by partition."""
     count: int
 
@@ -53,7 +53,7 @@ class Inward:
         bridge: PulsarBridge,
         prefix: str,
         server: ValkeyServer,
-        pulsar_client: pulsar.Client,
+        pulsar_client: Client,
         health: Health,
         metrics: BridgeMetrics,
         stop: Stop,
@@ -61,22 +61,20 @@ class Inward:
         spec = bridge.spec
         assert spec.source.pulsar is not None
         assert spec.sink.valkey is not None
-        sink = spec.sink.valkey.celery or spec.sink.valkey.list
-        assert sink is not None
         self._source = spec.source.pulsar
-        self._target = spec.sink.valkey.celery.queue if spec.sink.valkey.celery else spec.sink.valkey.list.key
+        self._target, max_depth = _target(spec.sink.valkey)
         self._prepare = preparer(bridge, prefix)
         self._valkey = server.client()
         self._store = DeliveryStore(
             self._valkey,
             target=self._target,
             prefix=prefix,
-            max_depth=sink.max_depth,
+            max_depth=max_depth,
             window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
             ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
         )
         self._pulsar = pulsar_client
-        self._consumer: pulsar.Consumer | None = None
+        self._consumer: Consumer | None = None
         self._unsettled: deque[_Unsettled] = deque()
         self._health = health
         self._name = f"the loop of {self._source.topic}"
@@ -111,11 +109,11 @@ class Inward:
         self._consumer = self._pulsar.subscribe(
             self._source.topic,
             self._source.subscription,
-            consumer_type=pulsar.ConsumerType.Failover,
+            consumer_type=core.ConsumerType.Failover,
             consumer_name=os.environ.get("HOSTNAME", "headrace"),
-            initial_position=pulsar.InitialPosition.Earliest if earliest else pulsar.InitialPosition.Latest,
+            initial_position=core.InitialPosition.Earliest if earliest else core.InitialPosition.Latest,
             receiver_queue_size=2 * BATCH_MESSAGES,
-            batch_receive_policy=pulsar.ConsumerBatchReceivePolicy(
+            batch_receive_policy=library.ConsumerBatchReceivePolicy(
                 BATCH_MESSAGES, BATCH_BYTES, BATCH_WAIT_MILLISECONDS
             ),
         )
@@ -139,8 +137,8 @@ class Inward:
             time.sleep(max(0.0, self._unsettled[0].pushed + SETTLE_SECONDS - time.monotonic()))
             self._settle(time.monotonic() - SETTLE_SECONDS)
 
-    def _move(self, messages: Iterable[object], started: float) -> None:
-        last: dict[str, object] = {}
+    def _move(self, messages: Iterable[Message], started: float) -> None:
+        last: dict[str, MessageId] = {}
         items: list[Item] = []
         for message in messages:
             received = _received(message)
@@ -180,7 +178,7 @@ class Inward:
     def _settle(self, before: float) -> None:
         """Acknowledge what was pushed *before*: one cumulative acknowledgement a partition."""
         assert self._consumer is not None
-        last: dict[str, object] = {}
+        last: dict[str, MessageId] = {}
         while self._unsettled and self._unsettled[0].pushed <= before:
             last.update(self._unsettled.popleft().last)
         for message_id in last.values():
@@ -197,7 +195,7 @@ class Inward:
     def _in_flight(self, more: int) -> None:
         self._metrics.in_flight.set(more + sum(batch.count for batch in self._unsettled))
 
-    def _failures(self, reason: str) -> object:
+    def _failures(self, reason: str) -> Counter:
         return self._metrics.consumer_failures.labels(
             topic=self._source.topic, subscription=self._source.subscription, reason=reason
         )
@@ -223,7 +221,15 @@ class Inward:
                 _log.debug("closing the consumer: %s", error)
 
 
-def _received(message: object) -> Received:
+def _target(sink: ValkeySink) -> tuple[str, int | None]:
+    """The list that messages go to, and its greatest length."""
+    if sink.celery is not None:
+        return sink.celery.queue, sink.celery.max_depth
+    assert sink.list is not None
+    return sink.list.key, sink.list.max_depth
+
+
+def _received(message: Message) -> Received:
     identity = message.message_id()
     return Received(
         message.topic_name(),

@@ -8,13 +8,12 @@ import threading
 import time
 from pathlib import Path
 
-import pulsar
-
 from headrace.api.pulsar_bridge import Compression, ListFormat, PulsarBridge
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
-from headrace.bridge.pulsar_client import PULSAR_AWAY, connect
+from headrace.bridge.pulsar_client import connect
+from headrace.bridge.pulsar_library import PULSAR_AWAY, Client
 from headrace.bridge.routing import MAX_MESSAGE_BYTES
 from headrace.process import logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
@@ -43,7 +42,7 @@ def run(config: str | Path) -> int:
     return _serve(bridge, server, client)
 
 
-def _serve(bridge: PulsarBridge, server: ValkeyServer, client: pulsar.Client) -> int:
+def _serve(bridge: PulsarBridge, server: ValkeyServer, client: Client) -> int:
     stop = Stop()
     stop.on_signals()
     metrics = BridgeMetrics()
@@ -80,7 +79,7 @@ def _serve(bridge: PulsarBridge, server: ValkeyServer, client: pulsar.Client) ->
 def _loops(
     bridge: PulsarBridge,
     server: ValkeyServer,
-    client: pulsar.Client,
+    client: Client,
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
@@ -120,7 +119,7 @@ def _loops(
     ]
 
 
-def _close(client: pulsar.Client) -> None:
+def _close(client: Client) -> None:
     try:
         client.close()
     except PULSAR_AWAY as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
@@ -10,7 +12,7 @@ class BridgeMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        at = {"registry": self.registry}
+        at: Any = {"registry": self.registry}
         self.forwarded = Counter(
             "headrace_bridge_forwarded",
             "Messages moved (success), or given up for now (failure).",

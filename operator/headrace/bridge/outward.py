@@ -6,15 +6,14 @@ import logging
 import time
 from dataclasses import dataclass
 
-import pulsar
-
 from headrace.api.pulsar_bridge import Compression, ListFormat
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.frame import Frame, cut_id, frames
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.publisher import Publisher, PublishError
-from headrace.bridge.pulsar_client import PULSAR_AWAY, partitions
+from headrace.bridge.pulsar_client import partitions
+from headrace.bridge.pulsar_library import PULSAR_AWAY, Client, TopicNotFoundError
 from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.tail import count_landed
@@ -27,6 +26,8 @@ STANDBY_SECONDS = 1.0
 SAMPLE_SECONDS = 5.0
 DRAIN_SECONDS = 20.0
 """How long a stop waits for a cut that Pulsar has not confirmed yet; it is replayed by whoever comes next."""
+
+PULSAR_TROUBLE: tuple[type[Exception], ...] = (PublishError, *PULSAR_AWAY)
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Outward:
         self,
         line: Line,
         server: ValkeyServer,
-        pulsar_client: pulsar.Client,
+        pulsar_client: Client,
         health: Health,
         metrics: BridgeMetrics,
         stop: Stop,
@@ -95,7 +96,7 @@ class Outward:
                 break
             except VALKEY_AWAY as error:
                 self._away("valkey", error)
-            except (PublishError, *PULSAR_AWAY) as error:
+            except PULSAR_TROUBLE as error:
                 self._away("pulsar", error)
             except Exception:
                 # P1: whatever it is, the cut in flight is safe in Valkey and another try may succeed
@@ -134,7 +135,7 @@ class Outward:
             if cut is None:
                 self._side("pulsar", self._publisher.connected())
                 self._sample()
-                self._store.wait(1.0)
+                self._store.wait(1)
                 continue
             self._move(cut)
             self._sample()
@@ -154,7 +155,7 @@ class Outward:
             self._open_producers(routing.sink, batched=True)
         try:
             self._open_producers(routing.dead_letter, batched=False)
-        except pulsar.TopicNotFound:
+        except TopicNotFoundError:
             _log.warning("%s: the dead-letter topic %s does not exist", line.source, line.dead_letter_topic)
             if not line.main:
                 raise

@@ -7,22 +7,20 @@ import queue
 import threading
 from collections.abc import Callable
 
-import _pulsar
-import pulsar
-
 from headrace.api.pulsar_bridge import Compression
 from headrace.bridge.cut import CUT_MESSAGES
 from headrace.bridge.frame import Frame
-from headrace.bridge.pulsar_client import PULSAR_AWAY, message
+from headrace.bridge.pulsar_client import message
+from headrace.bridge.pulsar_library import PULSAR_AWAY, Client, Producer, core
 
 NEVER_MILLISECONDS = 24 * 3600 * 1000
 LARGEST_FRAME_BYTES = 64 * 1024 * 1024
 CLOSE_SECONDS = 5.0
 
 _COMPRESSION = {
-    Compression.NONE: pulsar.CompressionType.NONE,
-    Compression.LZ4: pulsar.CompressionType.LZ4,
-    Compression.ZSTD: pulsar.CompressionType.ZSTD,
+    Compression.NONE: core.CompressionType.NONE,
+    Compression.LZ4: core.CompressionType.LZ4,
+    Compression.ZSTD: core.CompressionType.ZSTD,
 }
 
 _log = logging.getLogger(__name__)
@@ -35,10 +33,10 @@ class PublishError(Exception):
 class _Writer:
     """A producer with a thread of its own, because ``flush`` blocks until the broker has the frame."""
 
-    def __init__(self, producer: pulsar.Producer) -> None:
+    def __init__(self, topic: str, producer: Producer) -> None:
         self.producer = producer
         self._work: queue.SimpleQueue[tuple[Frame, Callable[[str | None], None]] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name=f"publish {producer.topic()}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"publish {topic}", daemon=True).start()
 
     def write(self, frame: Frame, done: Callable[[str | None], None]) -> None:
         """Send *frame*; *done* is called with None, or with what went wrong."""
@@ -62,8 +60,8 @@ class _Writer:
         expected = 1 if frame.batched else len(frame.messages)
         answers: list[None] = []
 
-        def on_sent(result: _pulsar.Result, _: object) -> None:
-            if result != _pulsar.Result.Ok:
+        def on_sent(result: object, _: object) -> None:
+            if result != core.Result.Ok:
                 problems.append(str(result).removeprefix("Result."))
             answers.append(None)
             if len(answers) == expected:
@@ -85,7 +83,7 @@ class _Writer:
 class Publisher:
     """The producers of one bridge. Not shared between threads."""
 
-    def __init__(self, client: pulsar.Client, name: str, compression: Compression) -> None:
+    def __init__(self, client: Client, name: str, compression: Compression) -> None:
         self._client = client
         self._name = name
         self._compression = _COMPRESSION[compression]
@@ -114,7 +112,7 @@ class Publisher:
                 batching_max_publish_delay_ms=NEVER_MILLISECONDS,
                 chunking_enabled=not batched,
             )
-            writer = self._writers[topic, batched] = _Writer(producer)
+            writer = self._writers[topic, batched] = _Writer(topic, producer)
         return int(writer.producer.last_sequence_id())
 
     def publish(self, frames: list[Frame], waiting: Callable[[], None]) -> None:
@@ -158,7 +156,7 @@ class Publisher:
             thread.join(CLOSE_SECONDS)  # it blocks while the broker is away
 
 
-def _close(producer: pulsar.Producer) -> None:
+def _close(producer: Producer) -> None:
     try:
         producer.close()
     except PULSAR_AWAY as error:

@@ -7,41 +7,38 @@ import logging
 import os
 import re
 import threading
-
-import _pulsar
-import pulsar
+from typing import Any
 
 from headrace.api.connection import PulsarConnection
+from headrace.bridge.pulsar_library import Client, core, library
 from headrace.process.configuration import Secrets
 
 OPERATION_TIMEOUT_SECONDS = 15
-
-PULSAR_AWAY = (pulsar.exceptions.PulsarException, RuntimeError, ValueError)
-"""What the client raises. Some errors of the C++ side have no Python class and come as RuntimeError."""
 
 _log = logging.getLogger("pulsar")
 _LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
 
 
-def connect(connection: PulsarConnection, secrets: Secrets) -> pulsar.Client:
+def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
     """A client that connects when it is first used; raise ``FatalConfigurationError`` when a secret file is missing.
 
     Never call it before a fork: the client's threads do not survive one.
     """
-    options = {}
+    options: dict[str, Any] = {}
     if connection.auth:
-        options["authentication"] = pulsar.AuthenticationToken(secrets.read("pulsar/token"))
+        options["authentication"] = library.AuthenticationToken(secrets.read("pulsar/token"))
     if connection.service_url.startswith("pulsar+ssl://"):
         options["tls_validate_hostname"] = True
         if connection.tls:
             options["tls_trust_certs_file_path"] = str(secrets.path("pulsar-ca/ca.crt"))
-    return pulsar.Client(
+    client: Client = library.Client(
         connection.service_url.rstrip("/"),
         operation_timeout_seconds=OPERATION_TIMEOUT_SECONDS,
         connection_timeout_ms=5_000,
-        logger=pulsar.FileLogger(pulsar.LoggerLevel.Warn, _log_pipe()),
+        logger=library.FileLogger(core.LoggerLevel.Warn, _log_pipe()),
         **options,
     )
+    return client
 
 
 def _log_pipe() -> str:
@@ -63,7 +60,7 @@ def _log_pipe() -> str:
     return f"/proc/self/fd/{writer}"
 
 
-def partitions(client: pulsar.Client, topic: str) -> int:
+def partitions(client: Client, topic: str) -> int:
     """How many partitions *topic* has; 0 for a topic without any."""
     names = client.get_topic_partitions(topic)
     return 0 if list(names) == [topic] else len(names)
@@ -71,9 +68,9 @@ def partitions(client: pulsar.Client, topic: str) -> int:
 
 def message(
     payload: bytes, sequence_id: int | None, key: str | None, properties: dict[str, str], event_time: int | None
-) -> _pulsar.Message:
+) -> Any:
     """A message as the C++ side knows it: `Producer.send_async` would check and copy each part again."""
-    builder = _pulsar.MessageBuilder()
+    builder = core.MessageBuilder()
     builder.content(payload)
     for name, value in properties.items():
         builder.property(name, value)

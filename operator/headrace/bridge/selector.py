@@ -12,7 +12,7 @@ from headrace.bridge.record import PoisonError, canonical
 PROPERTIES = "message.properties."
 
 Select = Callable[[Any, str | None, dict[str, str]], str]
-"""Takes the payload's JSON value, the message's key and its properties; raises ``PoisonError`` when nothing is there."""
+"""Takes the payload's JSON value, the message's key and properties; raises ``PoisonError`` when nothing is there."""
 
 
 def needs_json(expression: str) -> bool:

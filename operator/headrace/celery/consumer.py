@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from celery.worker import consumer as celery_consumer
-from kombu.utils.encoding import str_to_bytes
 
 from headrace.celery import letters
 from headrace.celery.context import context_of
@@ -71,7 +70,7 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]  # Celery has no
             args, kwargs, _ = message.decode()
             payload, raw = letters.task_payload(name, str(task_id), args, kwargs, headers), None
         except Exception:
-            payload, raw = None, str_to_bytes(message.body or b"")
+            payload, raw = None, _bytes(message.body)
         record = letters.dead_letter(
             reason=reason,
             error=error,
@@ -85,3 +84,7 @@ class Consumer(celery_consumer.Consumer):  # type: ignore[misc]  # Celery has no
             context.ledger.publish(task_id, target, record)
         else:
             context.ledger.push(target, record)
+
+
+def _bytes(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else str(body or "").encode("utf-8", "surrogateescape")

@@ -62,6 +62,8 @@ class Execution:
             task.acks_on_failure_or_timeout = True
             task.reject_on_worker_lost = True
             task.ignore_result = app.conf.task_ignore_result or task.ignore_result
+            # outcomes that are said already, in one line: no traceback of them
+            task.throws = (*task.throws, Refused, TaskLostError)
             task.Request = "headrace.celery.request:Request"
             task.run = self._surround(task, task.run)
 

@@ -5,6 +5,8 @@ Names and labels of `celery_*` are celery-exporter's, so that its dashboards wor
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 TASK = ("name", "hostname", "queue_name")
@@ -15,7 +17,7 @@ class WorkerMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        at = {"registry": self.registry}
+        at: Any = {"registry": self.registry}
         self.received = Counter("celery_task_received", "Tasks received.", TASK, **at)
         self.started = Counter("celery_task_started", "Tasks started.", TASK, **at)
         self.succeeded = Counter("celery_task_succeeded", "Tasks that succeeded.", TASK, **at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from celery.exceptions import Ignore, Reject, Retry, WorkerLostError
@@ -20,8 +21,8 @@ class Request(celery_request.Request):  # type: ignore[misc]  # Celery has no ty
         self._context_of_worker = context_of(self._app)
         self._labels = (self.name, self._hostname, (self.delivery_info or {}).get("routing_key", ""))
         # The class that Celery makes of this one brings its own on_success, so the instance's must come before it.
-        self._celery_on_success = self.on_success
-        self.on_success = self._on_success
+        self._celery_on_success: Any = functools.partial(type(self).on_success, self)
+        self.__dict__["on_success"] = self._on_success
         self._context_of_worker.metrics.received.labels(*self._labels).inc()
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:

@@ -1,3 +1,4 @@
+# mypy: disallow-untyped-calls=False
 """kombu's Redis transport, which here survives an entry that is not a Celery message."""
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ Bury = Callable[[str, bytes, str], None]
 _bury: list[Bury] = []
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
+class Channel(kombu_redis.Channel):
     """kombu parses an entry after it took it, and an entry that is not JSON ends the worker: it would be lost."""
 
     def _get_client(self) -> Any:
-        parent = super()._get_client()
+        parent: Any = super()._get_client()
 
         class Client(parent):  # type: ignore[misc]
             def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
@@ -40,7 +41,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu has no types
         return Client
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]
+class Transport(kombu_redis.Transport):
     """kombu's, with our channel."""
 
     Channel = Channel

@@ -18,7 +18,7 @@ class ProbeServer:
     """``/livez``, ``/readyz`` and ``/metrics`` on port 8080 (``HEADRACE_HTTP_PORT`` for tests)."""
 
     def __init__(self, health: Health, metrics: Callable[[], bytes]) -> None:
-        pages = {
+        pages: dict[str, Callable[[], tuple[int, str, bytes]]] = {
             "/livez": lambda: _probe(health.not_live()),
             "/readyz": lambda: _probe(health.not_ready()),
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST, metrics()),
@@ -36,7 +36,7 @@ class ProbeServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
                 """Probes come every few seconds; nobody wants to read of them."""
 
         self._server = ThreadingHTTPServer(("", int(os.environ.get("HEADRACE_HTTP_PORT", PORT))), Handler)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Set
 from urllib.parse import quote
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 SHORTEST_SECRET = 4
@@ -23,6 +24,8 @@ class _Formatter(JsonFormatter):
             style="{",
             datefmt="%Y-%m-%dT%H:%M:%S",
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            # Celery hands arguments and results of tasks on as `data`: they are the user's and no log's business
+            reserved_attrs=[*RESERVED_ATTRS, "data"],
             static_fields={"resource": resource} if resource else {},
         )
         self.converter = time.gmtime

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import valkey
-from valkey.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    ConnectionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TimeoutError,
-)
+from valkey import exceptions
 
 from headrace.api.connection import ValkeyConnection
 from headrace.process.configuration import Secrets
@@ -22,12 +16,10 @@ SOCKET_TIMEOUT_SECONDS = 10.0
 """No command of ours blocks for longer; a half-open connection shows after this."""
 
 VALKEY_AWAY = (
-    AuthenticationError,
-    BusyLoadingError,
-    ConnectionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TimeoutError,
+    exceptions.ConnectionError,  # refused logins and a server that still loads are kinds of it
+    exceptions.TimeoutError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
     OSError,
 )
 """What a Valkey raises that is away, loading, full, failing over, or refuses us: time or an operator mends it."""
@@ -47,7 +39,7 @@ class ValkeyServer:
 
     @classmethod
     def of(cls, connection: ValkeyConnection, secrets: Secrets) -> ValkeyServer:
-        """From the resource and its mounted secrets; raise ``FatalConfigurationError`` when a secret file is missing."""
+        """From the resource and its mounted secrets; raise ``FatalConfigurationError`` when one is missing."""
         parts = urlsplit(connection.url)
         return cls(
             host=parts.hostname or "localhost",
@@ -61,7 +53,7 @@ class ValkeyServer:
 
     def client(self) -> valkey.Valkey:
         """A client that connects when it is first used. It must not be shared across a fork."""
-        tls = (
+        tls: Any = (
             {"ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_ca_certs": self.ca_file} if self.tls else {}
         )
         return valkey.Valkey(

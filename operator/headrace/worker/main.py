@@ -6,10 +6,12 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+import billiard.util
 import celery
 from celery import signals
 
@@ -86,6 +88,11 @@ def _start(app: celery.Celery, worker: ValkeyWorker) -> int:
         loglevel="INFO",
         quiet=True,
     )
+    # Celery and its process pool write some lines past the logging that was set up, as plain text
+    sys.__stdout__ = sys.__stderr__  # type: ignore[misc]
+    billiard_logger = billiard.util.get_logger()
+    billiard_logger.propagate = True
+    billiard_logger.setLevel(logging.WARNING)
     _log.info("started")
     controller.start()
     # Celery's exit code of a stop by signal says how it ended, not that anything is wrong

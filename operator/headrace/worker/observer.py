@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Any
 
 from valkey.exceptions import ValkeyError
 
@@ -26,7 +27,7 @@ def observe(worker: ValkeyWorker, server: ValkeyServer, health: Health, metrics:
     client, seldom = server.client(), Seldom()
 
     def look() -> None:
-        pipeline = client.pipeline(transaction=False)
+        pipeline: Any = client.pipeline(transaction=False)
         for key in (*queues, *([outbox] if outbox else [])):
             pipeline.llen(key)
         lengths = pipeline.execute()

@@ -1,0 +1,112 @@
+"""What we use of Pulsar's Python client, typed: the library itself has no types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import _pulsar
+import pulsar
+
+library: Any = pulsar
+"""The library."""
+
+core: Any = _pulsar
+"""Its C++ core, where messages can be built and received without a Python object around each."""
+
+PULSAR_AWAY: tuple[type[Exception], ...] = (core.PulsarException, RuntimeError, ValueError)
+"""What the client raises. Some errors of the core have no Python class and come as RuntimeError."""
+
+TopicNotFoundError: type[Exception] = core.TopicNotFound
+
+
+class MessageId(Protocol):
+    """Where a message lies; of the core."""
+
+    def ledger_id(self) -> int: ...
+
+    def entry_id(self) -> int: ...
+
+    def batch_index(self) -> int: ...
+
+    def partition(self) -> int: ...
+
+
+class Message(Protocol):
+    """A received message; of the core."""
+
+    def message_id(self) -> MessageId: ...
+
+    def topic_name(self) -> str: ...
+
+    def data(self) -> bytes: ...
+
+    def partition_key(self) -> str: ...
+
+    def properties(self) -> dict[str, str]: ...
+
+    def event_timestamp(self) -> int: ...
+
+
+class CoreProducer(Protocol):
+    """A producer's core."""
+
+    def send_async(self, message: Any, callback: Callable[[Any, Any], None] | None) -> None: ...
+
+
+class Producer(Protocol):
+    """A producer."""
+
+    _producer: CoreProducer
+
+    def flush(self) -> None: ...
+
+    def last_sequence_id(self) -> int: ...
+
+    def is_connected(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class CoreConsumer(Protocol):
+    """A consumer's core."""
+
+    def batch_receive(self) -> Sequence[Message]: ...
+
+    def acknowledge_cumulative(self, message_id: MessageId) -> None: ...
+
+
+class Consumer(Protocol):
+    """A consumer."""
+
+    _consumer: CoreConsumer
+
+    def is_connected(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    """A reader; it knows no subscription."""
+
+    def seek(self, milliseconds: int) -> None: ...
+
+    def has_message_available(self) -> bool: ...
+
+    def read_next(self, timeout_millis: int) -> Message: ...
+
+    def close(self) -> None: ...
+
+
+class Client(Protocol):
+    """A client."""
+
+    def get_topic_partitions(self, topic: str) -> list[str]: ...
+
+    def create_producer(self, topic: str, **options: Any) -> Producer: ...
+
+    def subscribe(self, topic: str, subscription: str, **options: Any) -> Consumer: ...
+
+    def create_reader(self, topic: str, start_message_id: Any) -> Reader: ...
+
+    def close(self) -> None: ...
