@@ -4,6 +4,7 @@ Brokers answer 307 to send a caller to the owner of a bundle; the credentials go
 """
 
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -89,7 +90,7 @@ class PulsarAdmin:
                         continue
                     return self._answer(response.status, await response.read())
             except (aiohttp.ClientError, OSError) as error:
-                raise self._unreachable(str(error) or type(error).__name__) from None
+                raise self._unreachable(_cause(error)) from None
         raise self._unreachable("it redirects without end")
 
     def _redirected(self, url: str, location: str) -> str:
@@ -137,6 +138,16 @@ def topic_path(name: str) -> str:
 def subscription_path(topic: str, name: str) -> str:
     """Path of a subscription."""
     return f"{topic_path(topic)}/subscription/{quote(name, safe='')}"
+
+
+def _cause(error: aiohttp.ClientError | OSError) -> str:
+    """What the system said, without addresses that change from one attempt to the next."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is refused: {error.certificate_error}"
+    number = error.errno if isinstance(error, OSError) else None
+    if number is not None and number > 0:
+        return os.strerror(number)
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
 def _reason(content: bytes) -> str:

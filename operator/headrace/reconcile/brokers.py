@@ -111,19 +111,29 @@ class Brokers:
         if not isinstance(resource, PulsarBridge):
             return None, Numbers()
         admin = self._admin(resource.spec.pulsar, credentials)
-        if facts is None:
-            facts = await observe(admin, wanted(resource), _remembered_topics(body))
+        remembered = _remembered_topics(body)
+        if facts is not None and (numbers := await self._count(admin, resource, facts)) is not None:
+            return facts, numbers
+        # Nothing is remembered, or a subscription went: look again.
+        facts = await observe(admin, wanted(resource), remembered)
+        return facts, await self._count(admin, resource, facts) or Numbers()
+
+    async def _count(self, admin: PulsarAdmin, resource: PulsarBridge, facts: PulsarFacts) -> Numbers | None:
+        """Live numbers of the subscriptions that *facts* know; None when one of them is gone."""
         numbers = Numbers()
         letters = resource.spec.dead_letter_topic
         if DEAD_LETTER_SUBSCRIPTION in _subscriptions(facts, letters):
             counted = await count(admin, letters, DEAD_LETTER_SUBSCRIPTION)
-            numbers = Numbers(dead_letters=counted.backlog if counted else None)
+            if counted is None:
+                return None
+            numbers = replace(numbers, dead_letters=counted.backlog)
         source = resource.spec.source.pulsar
         if source and source.subscription in _subscriptions(facts, source.topic):
             counted = await count(admin, source.topic, source.subscription)
-            if counted:
-                numbers = replace(numbers, backlog=counted.backlog, consumers=counted.consumers)
-        return facts, numbers
+            if counted is None:
+                return None
+            numbers = replace(numbers, backlog=counted.backlog, consumers=counted.consumers)
+        return numbers
 
     def _admin(self, connection: PulsarConnection, credentials: Credentials) -> PulsarAdmin:
         tls = _tls_context(credentials.pulsar_ca) if credentials.pulsar_ca else None

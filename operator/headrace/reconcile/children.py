@@ -50,6 +50,9 @@ def plan_children(
             apply.append(Apply(body, None))
         elif difference := first_drift(body, live):
             apply.append(Apply(body, live["metadata"]["uid"], difference))
+    if problems:
+        # Pods read their siblings by name: with one of those in other hands they must not be started or changed.
+        apply = [each for each in apply if each.reference.kind != "Deployment"]
     events = [*_rollout_events(apply, snapshot), *_other_events(apply)]
     return ChildPlan(tuple(apply), _surplus(snapshot, desired), tuple(events), tuple(problems))
 

@@ -52,20 +52,20 @@ class Finding:
 def summarize(
     findings: Sequence[Finding],
     required: Iterable[ConditionType],
-    ready: str,
+    well: Finding,
     collective_reason: str | None = None,
 ) -> list[Finding]:
     """*findings* with Ready, and Reconciling or Stalled where due.
 
     Ready takes the worst of the *required* conditions: one that only the user can change before one that waits, and
-    that before one that is on its way. *ready* is Ready's message when all is well; *collective_reason* stands for the
-    reason of a part that is not ready and not on its way.
+    that before one that is on its way. *well* is Ready when all is well; *collective_reason* stands for the reason of
+    a part that is not ready and not on its way.
     """
     wanted = set(required) | {ConditionType.READY}
     open_ends = [finding for finding in findings if finding.type in wanted and finding.status is not Status.TRUE]
     others = [finding for finding in findings if finding.type is not ConditionType.READY]
     if not open_ends:
-        return [Finding.good(ConditionType.READY, ready), *others]
+        return [well, *others]
     worst = min(open_ends, key=lambda finding: (not finding.stalled, finding.progressing))
     if collective_reason and worst.type is not ConditionType.READY and not worst.progressing:
         worst = replace(worst, reason=collective_reason)
@@ -116,7 +116,9 @@ def _place(finding: Finding) -> int:
 def conditions_of(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The conditions in a status of whatever shape."""
     conditions = status.get("conditions") if isinstance(status, Mapping) else None
-    return [each for each in conditions if isinstance(each, Mapping)] if isinstance(conditions, list) else []
+    if not isinstance(conditions, list):
+        return []
+    return [each for each in conditions if isinstance(each, Mapping) and isinstance(each.get("type"), str)]
 
 
 def condition(status: Mapping[str, Any], kind: ConditionType) -> Mapping[str, Any] | None:

@@ -8,10 +8,10 @@ from typing import Any
 from headrace.api.hybrid_pipeline import HybridPipeline
 from headrace.api.resource import InvalidResourceError, parse
 from headrace.api.status import ConditionType, Reason, Status
-from headrace.desired.hybrid_pipeline import desired_objects
 from headrace.desired.names import child_name
 from headrace.reconcile.children import plan_children
 from headrace.reconcile.conditions import Finding, condition
+from headrace.reconcile.desires import desired_children
 from headrace.reconcile.kinds import Reference
 from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of, unparsable
 from headrace.reconcile.ownership import Ownership, ownership
@@ -60,7 +60,7 @@ def plan_hybrid_pipeline(snapshot: Snapshot, now: datetime) -> Plan:
         return first_sight(snapshot, now)
     try:
         pipeline = parse(HybridPipeline, snapshot.body)
-        desired = desired_objects(pipeline, snapshot.inputs)
+        desired = desired_children(pipeline, snapshot.inputs)
     except InvalidResourceError as error:
         return unparsable(snapshot, error, now)
     children = plan_children(snapshot, desired)
@@ -81,8 +81,14 @@ def plan_hybrid_pipeline(snapshot: Snapshot, now: datetime) -> Plan:
         events=children.events,
         problems=problems,
     )
-    ready = "Suspended" if pipeline.spec.suspend else "All stages are ready"
-    outcome = Outcome(findings, _STAGE_CONDITIONS, ready, _fields(stages), Reason.STAGE_NOT_READY)
+    outcome = Outcome(
+        findings,
+        _STAGE_CONDITIONS,
+        "All stages are ready",
+        pipeline.spec.suspend,
+        _fields(stages),
+        Reason.STAGE_NOT_READY,
+    )
     return conclude(snapshot, outcome, plan, now)
 
 

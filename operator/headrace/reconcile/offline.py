@@ -10,11 +10,11 @@ from headrace.api.resource import API_VERSION, InvalidResourceError, parse
 from headrace.desired.inputs import Inputs
 from headrace.pulsar.facts import NamespaceFacts, PulsarFacts
 from headrace.pulsar.wanted import wanted
+from headrace.reconcile.desires import desired_children
 from headrace.reconcile.kinds import MODELS
 from headrace.reconcile.outcome import status_of
 from headrace.reconcile.passes import PLANNERS
 from headrace.reconcile.snapshot import Snapshot
-from headrace.reconcile.world import DESIRED
 
 _INPUTS = Inputs(worker_image="headrace-worker", secrets_hash="offline", monitoring=True)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ def plan(body: dict[str, Any]) -> str:
     seen = {**body, "apiVersion": API_VERSION, "metadata": metadata, "status": {"observedGeneration": 0}}
     try:
         resource = parse(MODELS[kind], seen)
-        objects = DESIRED[kind](resource, _INPUTS)
+        objects = desired_children(resource, _INPUTS)
     except InvalidResourceError:
         resource, objects = None, ()
     facts = _empty_pulsar(resource) if isinstance(resource, PulsarBridge) else None

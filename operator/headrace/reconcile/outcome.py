@@ -25,6 +25,8 @@ class Outcome:
     """The conditions that Ready needs."""
     ready: str = "All is as declared"
     """Ready's message when all is well."""
+    suspended: bool = False
+    """Whether being well means that nothing runs."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Status fields beside the common ones; None leaves one out."""
     collective_reason: str | None = None
@@ -41,10 +43,14 @@ def conclude(snapshot: Snapshot, outcome: Outcome, plan: Plan, now: datetime) ->
 
 def build_status(body: Mapping[str, Any], outcome: Outcome, now: datetime) -> dict[str, Any]:
     """The whole status."""
-    metadata = body.get("metadata") or {}
-    generation = int(metadata.get("generation") or 0)
-    requested = (metadata.get("annotations") or {}).get(ANNOTATION_RECONCILE_REQUESTED_AT)
-    findings = summarize(outcome.findings, outcome.required, outcome.ready, outcome.collective_reason)
+    metadata = _mapping(body, "metadata")
+    generation = metadata.get("generation")
+    generation = generation if isinstance(generation, int) and generation > 0 else 0
+    requested = _mapping(metadata, "annotations").get(ANNOTATION_RECONCILE_REQUESTED_AT)
+    well = Finding.good(ConditionType.READY, outcome.ready)
+    if outcome.suspended:
+        well = Finding.good(ConditionType.READY, "Suspended, as spec.suspend says", Reason.SUSPENDED)
+    findings = summarize(outcome.findings, outcome.required, well, outcome.collective_reason)
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "conditions": render(findings, status_of(body), generation, now),
@@ -56,8 +62,13 @@ def build_status(body: Mapping[str, Any], outcome: Outcome, now: datetime) -> di
 
 def status_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The status as it stands; empty when there is none."""
-    status = body.get("status")
-    return status if isinstance(status, Mapping) else {}
+    return _mapping(body, "status")
+
+
+def _mapping(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of a body of whatever shape; empty when it is no mapping."""
+    part = body.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def first_sight(snapshot: Snapshot, now: datetime) -> Plan:
@@ -92,13 +103,8 @@ def with_failures(plan: Plan, snapshot: Snapshot, failures: Iterable[Exception],
     }
     required = [finding.type for finding in failed]
     status = build_status(snapshot.body, Outcome([*kept, *failed], required, fields=fields), now)
-    events = tuple(event for event in plan.events if event.reason in ("RollingOut", "Created", "Applied"))
-    return replace(
-        plan,
-        status=status,
-        problems=(*plan.problems, *failures),
-        events=(*events, *_transition(status_of(snapshot.body), status)),
-    )
+    events = tuple(_transition(status_of(snapshot.body), status))
+    return replace(plan, status=status, problems=(*plan.problems, *failures), events=events)
 
 
 def _transition(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Event]:
@@ -115,5 +121,5 @@ def _transition(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable
 
 def key_of(body: Mapping[str, Any]) -> Key:
     """The key of a resource's body."""
-    metadata = body.get("metadata") or {}
+    metadata = _mapping(body, "metadata")
     return Key(str(body.get("kind")), str(metadata.get("namespace", "default")), str(metadata.get("name")))

@@ -7,12 +7,12 @@ from typing import Any
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import InvalidResourceError, parse
 from headrace.api.status import ConditionType
-from headrace.desired.pulsar_bridge import desired_objects
 from headrace.pulsar.facts import PulsarFacts
 from headrace.pulsar.plan import CreateSubscription, PulsarPlan, plan_pulsar
 from headrace.pulsar.wanted import Wanted, wanted
 from headrace.reconcile.children import plan_children
 from headrace.reconcile.conditions import Finding
+from headrace.reconcile.desires import desired_children
 from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of, unparsable
 from headrace.reconcile.plan import Event, Plan
 from headrace.reconcile.snapshot import Snapshot
@@ -37,6 +37,7 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
         return first_sight(snapshot, now)
     try:
         bridge = parse(PulsarBridge, snapshot.body)
+        desired = desired_children(bridge, snapshot.inputs)
     except InvalidResourceError as error:
         return unparsable(snapshot, error, now)
     needs = wanted(bridge)
@@ -47,7 +48,7 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
     ready_to_start = broker is not None and not broker.actions and not blocking(problems)
     children = plan_children(
         snapshot,
-        desired_objects(bridge, snapshot.inputs),
+        desired,
         hold=hold_for_secrets(snapshot),
         hold_new=() if ready_to_start else ("Deployment",),
     )
@@ -64,10 +65,10 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
     findings = [
         *connection_findings(problems, "Valkey and Pulsar answer"),
         *_broker_findings(broker, problems),
-        *workload_findings(bridge, snapshot, problems),
+        *workload_findings(bridge, snapshot, problems, children.apply),
     ]
-    ready = "Suspended" if bridge.spec.suspend else "The bridge runs"
-    return conclude(snapshot, Outcome(findings, _REQUIRED, ready, _fields(bridge, needs, snapshot)), plan, now)
+    fields = _fields(bridge, needs, snapshot)
+    return conclude(snapshot, Outcome(findings, _REQUIRED, "The bridge runs", bridge.spec.suspend, fields), plan, now)
 
 
 def _name_taken(problems: Sequence[Exception]) -> bool:

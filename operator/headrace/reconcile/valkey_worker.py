@@ -5,8 +5,8 @@ from datetime import datetime
 from headrace.api.resource import InvalidResourceError, parse
 from headrace.api.status import ConditionType
 from headrace.api.valkey_worker import ValkeyWorker
-from headrace.desired.valkey_worker import desired_objects
 from headrace.reconcile.children import plan_children
+from headrace.reconcile.desires import desired_children
 from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of, unparsable
 from headrace.reconcile.plan import Plan
 from headrace.reconcile.snapshot import Snapshot
@@ -26,9 +26,10 @@ def plan_valkey_worker(snapshot: Snapshot, now: datetime) -> Plan:
         return first_sight(snapshot, now)
     try:
         worker = parse(ValkeyWorker, snapshot.body)
+        desired = desired_children(worker, snapshot.inputs)
     except InvalidResourceError as error:
         return unparsable(snapshot, error, now)
-    children = plan_children(snapshot, desired_objects(worker, snapshot.inputs), hold=hold_for_secrets(snapshot))
+    children = plan_children(snapshot, desired, hold=hold_for_secrets(snapshot))
     problems = (*snapshot.problems, *children.problems)
     plan = Plan(
         status={},
@@ -46,6 +47,6 @@ def plan_valkey_worker(snapshot: Snapshot, now: datetime) -> Plan:
     }
     findings = [
         *connection_findings(problems, "Valkey answers"),
-        *workload_findings(worker, snapshot, problems),
+        *workload_findings(worker, snapshot, problems, children.apply),
     ]
-    return conclude(snapshot, Outcome(findings, _REQUIRED, "The workers run", fields), plan, now)
+    return conclude(snapshot, Outcome(findings, _REQUIRED, "The workers run", worker.spec.suspend, fields), plan, now)

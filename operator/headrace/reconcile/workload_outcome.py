@@ -9,6 +9,7 @@ from headrace.desired.workload import Workload, effective_replicas, workload_nam
 from headrace.reconcile.conditions import Finding
 from headrace.reconcile.kinds import Reference
 from headrace.reconcile.ownership import Ownership, ownership
+from headrace.reconcile.plan import Apply
 from headrace.reconcile.snapshot import Snapshot
 from headrace.reconcile.verdicts import SecretNotFoundError, verdict
 from headrace.reconcile.workload import judge_workload
@@ -39,14 +40,19 @@ def hold_for_secrets(snapshot: Snapshot) -> tuple[str, ...]:
     return ("Deployment",) if any(isinstance(each, SecretNotFoundError) for each in snapshot.problems) else ()
 
 
-def workload_findings(resource: Workload, snapshot: Snapshot, problems: Sequence[Exception]) -> list[Finding]:
-    """WorkloadReady, Available, AlertsReady, and Suspended while it is."""
+def workload_findings(
+    resource: Workload, snapshot: Snapshot, problems: Sequence[Exception], apply: Sequence[Apply]
+) -> list[Finding]:
+    """WorkloadReady, Available, AlertsReady, and Suspended while it is. *apply*: what is about to be written."""
     workload, available = judge_workload(
         _deployment(resource, snapshot),
         effective_replicas(resource),
         snapshot.pods,
         suspended=resource.spec.suspend,
     )
+    if any(each.reference.kind == "Deployment" and each.live_uid for each in apply):
+        # What the Deployment says of itself is about the template that is just being replaced.
+        workload = Finding(workload.type, Status.FALSE, Reason.PROGRESSING, "Rolling out a change", progressing=True)
     own = findings_of(problems, ConditionType.WORKLOAD_READY) or [workload]
     return [*own, available, alerts_finding(resource.spec.alerts.enabled, snapshot), *suspended_finding(resource)]
 
@@ -81,11 +87,6 @@ def workload_fields(resource: Workload, snapshot: Snapshot) -> dict[str, Any]:
         "backlog": snapshot.numbers.backlog,
         "deadLetters": snapshot.numbers.dead_letters,
     }
-
-
-def has_workload(resource: Workload, snapshot: Snapshot) -> bool:
-    """Whether the Deployment stands already."""
-    return _deployment(resource, snapshot) is not None
 
 
 def blocking(problems: Iterable[Exception]) -> bool:

@@ -9,13 +9,13 @@ from typing import Any
 
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import InvalidResourceError, Resource, parse
-from headrace.desired import hybrid_pipeline, pulsar_bridge, valkey_worker
 from headrace.desired.inputs import Inputs
 from headrace.desired.names import label_value
 from headrace.pulsar.errors import AuthenticationFailedError, PulsarError, PulsarUnreachableError
 from headrace.reconcile.api_server import AlreadyExistsError, ApiServer
 from headrace.reconcile.brokers import Answers, Brokers
 from headrace.reconcile.cache import Cache
+from headrace.reconcile.desires import desired_children
 from headrace.reconcile.kinds import MODELS, Key, Reference
 from headrace.reconcile.outcome import status_of, with_failures
 from headrace.reconcile.ownership import Ownership, ownership
@@ -36,12 +36,6 @@ from headrace.reconcile.verdicts import KubernetesRefusedError, NameConflictErro
 from headrace.reconcile.workload import pod_facts
 
 logger = logging.getLogger(__name__)
-
-DESIRED: Mapping[str, Callable[[Any, Inputs], tuple[dict[str, Any], ...]]] = {
-    "ValkeyWorker": valkey_worker.desired_objects,
-    "PulsarBridge": pulsar_bridge.desired_objects,
-    "HybridPipeline": hybrid_pipeline.desired_objects,
-}
 
 
 @dataclass(frozen=True)
@@ -137,7 +131,7 @@ class World:
         snapshot = Snapshot(
             body=body,
             inputs=inputs,
-            children=await self._children(body, DESIRED[key.kind](resource, inputs)),
+            children=await self._children(body, _desired(resource, inputs)),
             pods=self._pods(key, secrets),
             pulsar=answers.pulsar,
             numbers=answers.numbers,
@@ -254,3 +248,11 @@ def _parsed(body: Mapping[str, Any]) -> Resource | None:
         return parse(MODELS[body["kind"]], body)
     except InvalidResourceError:
         return None
+
+
+def _desired(resource: Resource, inputs: Inputs) -> tuple[dict[str, Any], ...]:
+    """The desired children, to look for; the plan says it when there can be none."""
+    try:
+        return desired_children(resource, inputs)
+    except InvalidResourceError:
+        return ()
