@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import os
-from typing import Any
+import platform
+from typing import Any, cast
 
 import kopf
 
@@ -65,6 +66,8 @@ async def watch_for_ever(watch: Watch, settings: Settings, *, on_started: Any, s
     await kopf.operator(
         registry=build_registry(watch, on_started),
         settings=build_settings(settings),
+        # kopf's own name for itself asks for the user's, and user 65532 has none in the image.
+        identity=cast(Any, platform.node()),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
