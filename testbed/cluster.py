@@ -47,6 +47,14 @@ class Cluster(ABC):
         """Run helm; return its output. Raises CommandError when it fails."""
         return self._run("helm", *arguments)
 
+    def refusal(self, *arguments: str | Path, input: str | None = None) -> str:  # noqa: A002 (as in subprocess)
+        """Run kubectl and return what it was refused with. Raises AssertionError when it was not refused."""
+        try:
+            output = self.kubectl(*arguments, input=input)
+        except CommandError as refused:
+            return str(refused)
+        raise AssertionError(f"kubectl {' '.join(map(str, arguments))} was not refused: {output}")
+
     def answers(self, *arguments: str) -> bool:
         """Whether a kubectl command succeeds within 30 s."""
         try:

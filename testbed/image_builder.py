@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ BASES = {
 }
 PYTHON_BASE, JAVA_BASE = BASES
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+# Where buildah notes which registries had which layers, whatever its storage is.
+NOTES = (Path("/var/lib/containers/cache"), Path("/var/lib/containers"))
 # What pip must know of this machine's network to install anything; nothing of it gets into the image.
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "timeout")
 
@@ -63,8 +66,8 @@ class ImageBuilder:
 
     def _bootstrap(self, packages: Sequence[str], archive: Path) -> None:
         include = f"--include={','.join(packages)}"
-        # documentation and translations are half of it
-        options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "locale", "info")]
+        # no "man": programs that bring alternatives (a JRE) want its folders
+        options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "info")]
         command = ["mmdebstrap", "--quiet", "--variant=minbase", include, *options, SUITE, str(archive)]
         outcome = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if outcome.returncode != 0:
@@ -97,19 +100,24 @@ class ImageBuilder:
 
     def _outcome(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         storage = cache.root() / "buildah"
-        # buildah keeps its storage mounted; in a namespace of its own that mount ends with the command
-        return subprocess.run(
-            [
-                *("unshare", "--mount", "buildah", "--storage-driver=overlay"),
-                *(f"--root={storage / 'root'}", f"--runroot={storage / 'run'}"),
-                *arguments,
-            ],
-            env={**os.environ, "TMPDIR": str(cache.root())},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        missing = [folder for folder in NOTES if not folder.exists()]
+        try:
+            # buildah keeps its storage mounted; in a namespace of its own that mount ends with the command
+            return subprocess.run(
+                [
+                    *("unshare", "--mount", "buildah", "--storage-driver=overlay"),
+                    *(f"--root={storage / 'root'}", f"--runroot={storage / 'run'}"),
+                    *arguments,
+                ],
+                env={**os.environ, "TMPDIR": str(cache.root())},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            for folder in missing:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _pip_configuration() -> str:

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from testbed import environment, images
+from testbed.environment import Environment
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
+
+CRDS = Path(__file__).parents[1] / "crds"
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +32,26 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
     """A fresh Valkey server of this test alone, which it may stop, kill or freeze."""
     with Valkey(tmp_path / "valkey") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def bare_cluster() -> Environment:
+    """A cluster with nothing of Headrace in it. The Makefile stops it after the last test."""
+    return environment.up()
+
+
+@pytest.fixture(scope="module")
+def kubernetes_api(bare_cluster: Environment) -> Iterator[Environment]:
+    """An API server that knows the CRDs, but no operator; they go after the module, for the chart brings its own."""
+    bare_cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRDS}")
+    bare_cluster.kubectl("wait", "--for=condition=Established", f"--filename={CRDS}", "--timeout=30s")
+    yield bare_cluster
+    bare_cluster.kubectl("delete", f"--filename={CRDS}", "--ignore-not-found", "--wait", "--timeout=60s")
+
+
+@pytest.fixture(scope="session")
+def cluster(bare_cluster: Environment) -> Environment:
+    """The cluster with the images of operator and worker as the working copy has them."""
+    for name in (images.OPERATOR, images.WORKER):
+        bare_cluster.load_image(name)
+    return bare_cluster

@@ -1,0 +1,102 @@
+# Every target sets up what it needs by itself, once, in ~/.cache/headrace; nothing is written into the clone.
+# `make test PYTHON=/path/to/python` uses an environment of your own.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+export PYTHONPATH := operator:.
+export PYTHONDONTWRITEBYTECODE := 1
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headrace
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
+
+# Made on first use only, so that `make help` is quick.
+PYTHON = $(eval PYTHON := $$(shell testbed/bootstrap.sh))$(or $(PYTHON),$(error there is no Python environment, see above))
+PYTEST = $(PYTHON) -m pytest -o cache_dir=$(CACHE)/pytest
+# The cluster stops when the tests end, however they end; HEADRACE_KEEP_TESTBED=1 leaves it running.
+THEN_DOWN = trap '[ "$$HEADRACE_KEEP_TESTBED" = 1 ] || $(PYTHON) -m testbed down' EXIT; trap 'exit 130' INT TERM;
+CRDS = crds charts/headrace/files/crds
+LOCK = $(PYTHON) -m piptools compile --quiet --generate-hashes --no-header --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+##@ See it work
+.PHONY: demo
+demo: ## stream EVENTS (20000) flights through a HybridPipeline on a real cluster; ends with a ledger
+	@$(PYTHON) -m demo
+
+.PHONY: demo-down
+demo-down: ## remove the demo and its cluster, leaving nothing but the cache
+	@$(PYTHON) -m demo down
+
+##@ Check it
+.PHONY: test
+test: ## all tests: unit, contract, integration, e2e
+	@$(THEN_DOWN) $(PYTEST)
+
+.PHONY: test-unit
+test-unit: ## pure layers, seconds
+	@$(PYTEST) tests/unit
+
+.PHONY: test-contract
+test-contract: ## CRDs and their rules on a real API server
+	@$(THEN_DOWN) $(PYTEST) tests/contract
+
+.PHONY: test-integration
+test-integration: ## parts against real Valkey and real Pulsar
+	@$(THEN_DOWN) $(PYTEST) tests/integration
+
+.PHONY: test-e2e
+test-e2e: ## the chart on a real cluster, pods and brokers included
+	@$(THEN_DOWN) $(PYTEST) tests/e2e
+
+.PHONY: check
+check: verify ## linters, types, layers, sizes, generated files
+	@$(PYTHON) -m ruff check --no-cache .
+	@$(PYTHON) -m ruff format --no-cache --check .
+	@$(PYTHON) -m mypy --cache-dir=$(CACHE)/mypy operator/headrace testbed demo tests
+	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-cache
+	@! test -e operator/__init__.py || { echo "operator/__init__.py would hide Python's own module operator"; exit 1; }
+	@find operator testbed demo -name '*.py' -exec awk \
+		'FNR == 451 { print FILENAME ": more than 450 lines, cut it"; long = 1 } END { exit long }' {} +
+
+.PHONY: verify
+verify: ## fail when crds/ or the chart's copy differ from the API models
+	@fresh=$$(mktemp -d) && trap 'rm -r "$$fresh"' EXIT && $(PYTHON) -m headrace.cli crds --output "$$fresh" >/dev/null && \
+		for folder in $(CRDS); do diff -ru "$$fresh" $$folder || { echo "$$folder is stale: run make crds"; exit 1; }; done
+
+##@ Change it
+.PHONY: crds
+crds: ## write crds/ and the chart's copy from the API models
+	@$(PYTHON) -m headrace.cli crds $(foreach folder,$(CRDS),--output $(folder))
+
+.PHONY: lock
+lock: ## write requirements/*.txt from pyproject.toml and requirements/*.in
+	@cd requirements && $(LOCK) --extra operator --extra worker --extra dev --output-file dev.txt ../pyproject.toml debian-12.in
+	@cd requirements && $(LOCK) --extra operator --constraint dev.txt --output-file operator.txt ../pyproject.toml debian-12.in
+	@cd requirements && $(LOCK) --extra worker --constraint dev.txt --output-file worker.txt ../pyproject.toml debian-12.in
+	@cd requirements && $(LOCK) --output-file build.txt build.in
+	@cd requirements && $(LOCK) --output-file go.txt go.in
+
+.PHONY: images
+images: ## build operator, worker, Valkey and Pulsar images
+	@$(PYTHON) -m testbed images
+
+##@ The test bed
+.PHONY: testbed-up
+testbed-up: ## start the cluster (nothing happens when it is up)
+	@$(PYTHON) -m testbed up
+
+.PHONY: testbed-status
+testbed-status: ## what runs, and what is on this machine because of it
+	@$(PYTHON) -m testbed status
+
+.PHONY: testbed-down
+testbed-down: ## stop the cluster and remove every trace outside the cache
+	@$(PYTHON) -m testbed down
+
+.PHONY: clean-testbed
+clean-testbed: ## remove what a crashed run left: processes, network, cgroups, folders
+	@$(PYTHON) -m testbed clean
+
+##@ Help
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
