@@ -55,3 +55,18 @@ def cluster(bare_cluster: Environment) -> Environment:
     for name in (images.OPERATOR, images.WORKER):
         bare_cluster.load_image(name)
     return bare_cluster
+
+
+# Cheap before dear; and the test bed's own tests stop and start the cluster, so they come before those that fill it.
+ORDER = ("unit/", "integration/test_testbed_", "contract/", "integration/", "e2e/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests by folder, in `ORDER`; inside a folder they stay as they are."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(tests).as_posix()
+        return next((index for index, prefix in enumerate(ORDER) if name.startswith(prefix)), len(ORDER))
+
+    items.sort(key=place)
