@@ -9,7 +9,7 @@ from rich.console import Console
 
 from demo import closing, data, live, stage
 from demo.figures import LEDGER, NAMESPACE, Sources
-from testbed import environment
+from testbed import brokers, environment
 from testbed.cluster import Cluster
 from testbed.progress import step
 
@@ -65,6 +65,11 @@ def run(events: int) -> int:
 
 def prepare(cluster: Cluster) -> None:
     """Everything up to a pipeline that is ready."""
+    stage.provide_images(cluster)
+    stage.install_operator(cluster)
+    stage.fresh_namespace(cluster)
+    brokers.deploy(cluster, NAMESPACE)
+    stage.apply_pipeline(cluster)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import yaml
 
 from demo import data
 from demo.figures import NAMESPACE, PIPELINE
-from testbed import cache
+from testbed import cache, images
 from testbed.cluster import Cluster, CommandError
 from testbed.progress import step
 
@@ -24,15 +24,67 @@ READY_SECONDS = 300
 LEDGER_SECONDS = 300
 
 
+def provide_images(cluster: Cluster) -> None:
+    """Build the operator's image, the worker's, and the demo's own on that; make them available to pods."""
+    for name in (images.OPERATOR, images.WORKER):
+        images.provide(name)
+        cluster.load_image(name)
+    events = flights()
+    options = [f"--build-context=flights={events}"]
+    images.build_image(IMAGE, APP, None, {"BASE_IMAGE": images.WORKER}, options, [APP, events])
+    cluster.load_image(IMAGE)
+
+
 def flights() -> Path:
     """Return the folder with the events for the image; they are converted once and kept in the cache."""
     version = cache.content_hash([ROOT / "demo" / "data.py", data.package_folder()])
-    return cache.artefact(f"flights-{version}", data.write)
+    return cache.artefact(f"flights-{version}", convert)
+
+
+def convert(folder: Path) -> None:
+    """Fill the folder of the cache."""
+    with step("the flights of 2013 as events"):
+        data.write(folder)
+
+
+def install_operator(cluster: Cluster) -> None:
+    """`helm upgrade --install` of the chart; a release that a killed run left half-made is removed first.
+
+    Raises CommandError with the operator's last words when it does not get ready.
+    """
+    here = f"--namespace={OPERATOR_NAMESPACE}"
+    settings = {
+        "image.repository": repository(cluster, images.OPERATOR),
+        "workerImage.repository": repository(cluster, images.WORKER),
+        "image.tag": "dev",
+        "workerImage.tag": "dev",
+        # the images keep their tag when they are built anew, so this is what makes the Deployment differ
+        r"podAnnotations.headrace\.dev/image": images.provide(images.OPERATOR),
+    }
+    values = [f"--set-string={name}={value}" for name, value in settings.items()]
+    with step("helm install of charts/headrace"):
+        releases = json.loads(cluster.helm("list", "--all", "--output=json", here))
+        if any(each["status"].startswith("pending") for each in releases):
+            cluster.helm("uninstall", RELEASE, "--wait", here)
+        try:
+            words = ("upgrade", "--install", RELEASE, CHART, "--create-namespace", "--wait", "--timeout=3m")
+            cluster.helm(*words, here, *values)
+        except CommandError as error:
+            pods = cluster.kubectl("get", "pods", here, "--output=wide")
+            log = cluster.kubectl("logs", f"deployment/{RELEASE}", "--tail=5", here)
+            raise CommandError(f"{error}\n{pods}\n{log}") from error
+
+
+def repository(cluster: Cluster, image: str) -> str:
+    """An image's name without its tag."""
+    return cluster.image(image).rpartition(":")[0]
 
 
 def fresh_namespace(cluster: Cluster) -> None:
     """Make the demo's namespace; what an earlier run left there (also one that crashed) goes first."""
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=180s")
+    if cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):
+        with step("removing what an earlier run left"):
+            cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=180s")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
     cluster.apply(json.dumps(namespace))
@@ -44,17 +96,13 @@ def apply_pipeline(cluster: Cluster) -> None:
     Raises CommandError with what the resources and pods look like when it does not get ready.
     """
     cluster.kubectl("apply", f"--filename={MANIFESTS / 'pipeline.yaml'}")
+    here, timeout = f"--namespace={NAMESPACE}", f"--timeout={READY_SECONDS}s"
     try:
-        cluster.kubectl(
-            "wait",
-            "--for=condition=Ready",
-            f"hybridpipeline/{PIPELINE}",
-            f"--namespace={NAMESPACE}",
-            f"--timeout={READY_SECONDS}s",
-        )
+        with step("pipeline `flights` gets ready"):
+            cluster.kubectl("wait", "--for=condition=Ready", f"hybridpipeline/{PIPELINE}", here, timeout)
     except CommandError as error:
         resources = "hybridpipelines,valkeyworkers,pulsarbridges,pods"
-        picture = cluster.kubectl("get", resources, f"--namespace={NAMESPACE}", "--output=wide")
+        picture = cluster.kubectl("get", resources, here, "--output=wide")
         raise CommandError(f"{error}\n{conditions(cluster)}\n{picture}") from error
 
 
@@ -98,28 +146,3 @@ def manifest(name: str) -> dict[str, Any]:
     """Read one of the demo's manifests."""
     document: dict[str, Any] = yaml.safe_load((MANIFESTS / name).read_text())
     return document
-
-
-def install_operator(cluster: Cluster, *settings: str) -> None:
-    """`helm upgrade --install` of the chart; a release that a killed run left half-made is removed first."""
-    arguments = [f"--namespace={OPERATOR_NAMESPACE}"]
-    with step("Headrace by its Helm chart"):
-        releases = json.loads(cluster.helm("list", "--all", "--output=json", *arguments))
-        if any(each["status"].startswith("pending") for each in releases):
-            cluster.helm("uninstall", RELEASE, "--wait", *arguments)
-            releases = []
-        cluster.helm(
-            "upgrade",
-            "--install",
-            RELEASE,
-            CHART,
-            *arguments,
-            "--create-namespace",
-            "--wait",
-            "--timeout=5m",
-            *(f"--set={setting}" for setting in settings),
-        )
-        if releases:
-            # The images keep their tag when they are built anew, so nothing in the Deployment has changed.
-            cluster.kubectl("rollout", "restart", "deployment", *arguments)
-            cluster.kubectl("rollout", "status", "deployment", "--timeout=120s", *arguments)
