@@ -44,8 +44,8 @@ def _differences(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[_Differe
         return
     entries = (_entries(old, path), _entries(new, path))
     if entries[0] is not None and entries[1] is not None:
-        inner = () if path[:1] == ("data",) else path
-        yield from _differences(*entries, inner)
+        inside = list(_differences(*entries, () if path[:1] == ("data",) else path))
+        yield from inside or [(path, old, new)]  # nothing inside: another order, which may matter
     else:
         yield path, old, new
 
@@ -54,7 +54,8 @@ def _entries(value: Any, path: tuple[str, ...]) -> dict[str, Any] | None:
     """*value* as a dictionary to look into: a list by the key of its entries, a JSON file by its content."""
     if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
         key = next((key for key in _LIST_KEYS if all(key in entry for entry in value)), None)
-        return {f"[{entry[key]}]": entry for entry in value} if key else None
+        entries = {f"[{entry[key]}]": entry for entry in value} if key else {}
+        return entries if len(entries) == len(value) else None
     if isinstance(value, str) and path[:1] == ("data",) and path[-1].endswith(".json"):
         try:
             content = json.loads(value)

@@ -8,15 +8,16 @@ import re
 from fractions import Fraction
 
 _QUANTITY = re.compile(r"([0-9]+(?:[.][0-9]+)?)([A-Za-z]*)")
-_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_DECIMAL = {"m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
-_NANO = Fraction(1, 10**9)
+_MILLI = Fraction(1, 1000)
 
 
 def canonical(text: str) -> str:
     """*text* as ``resource.Quantity`` prints it (k8s.io/apimachinery, ``CanonicalizeBytes``).
 
-    The largest unit that leaves a whole number; binary units stay binary from 1024 up; finer than nano is rounded up.
+    The largest unit that leaves a whole number; binary units stay binary from 1024 up. In a list of resources the API
+    server rounds up to thousandths.
     """
     match = _QUANTITY.fullmatch(text)
     if match is None:
@@ -30,8 +31,9 @@ def canonical(text: str) -> str:
         value = Fraction(digits) * Fraction(10) ** _DECIMAL[unit]
     else:
         raise ValueError(f"not a quantity: {text}")
-    nanos = -(-value // _NANO)  # rounded up
-    return _largest_unit(Fraction(nanos), 1000, {(power + 9) // 3: name for name, power in _DECIMAL.items() if name})
+    thousandths = -(-value // _MILLI)  # rounded up
+    units = {(power + 3) // 3: name for name, power in _DECIMAL.items() if name}
+    return _largest_unit(Fraction(thousandths), 1000, units)
 
 
 def _largest_unit(value: Fraction, base: int, units: dict[int, str]) -> str:
