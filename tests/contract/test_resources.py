@@ -11,6 +11,8 @@ import yaml
 
 from headrace.api.crd import KINDS
 from headrace.api.resource import API_VERSION, InvalidResourceError, parse
+from testbed.cluster import CommandError
+from testbed.environment import Environment
 
 Json = dict[str, Any]
 Change = Callable[[Json], None]
@@ -43,6 +45,13 @@ def body(kind: str, spec: Json, name: str = "sample") -> Json:
         "metadata": {"name": name, "namespace": "default"},
         "spec": copy.deepcopy(spec),
     }
+
+
+def refusal(kubernetes_api: Environment, *command: str, input: str) -> str:  # noqa: A002 (as in subprocess)
+    """What the API server says when it refuses a command."""
+    with pytest.raises(CommandError) as caught:
+        kubernetes_api.kubectl(*command, input=input)
+    return str(caught.value)
 
 
 def put(path: str, value: Any) -> Change:
@@ -146,7 +155,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("kind", SPECS)
-def test_minimal_resource_is_taken_as_it_is(kubernetes_api: Any, kind: str) -> None:
+def test_minimal_resource_is_taken_as_it_is(kubernetes_api: Environment, kind: str) -> None:
     """P4: the API server adds nothing to a spec but `replicas`, which the scale subresource needs."""
     taken = json.loads(
         kubernetes_api.kubectl(
@@ -163,12 +172,12 @@ def test_minimal_resource_is_taken_as_it_is(kubernetes_api: Any, kind: str) -> N
     ("kind", "change", "message", "in_memory"), REFUSED, ids=[f"{entry[0]}-{entry[2][:40]}" for entry in REFUSED]
 )
 def test_bad_spec_is_refused_with_what_to_write(
-    kubernetes_api: Any, kind: str, change: Change, message: str, in_memory: str | None
+    kubernetes_api: Environment, kind: str, change: Change, message: str, in_memory: str | None
 ) -> None:
     resource = body(kind, SPECS[kind])
     change(resource["spec"])
-    refusal = kubernetes_api.refusal("create", "--dry-run=server", "-f", "-", input=json.dumps(resource))
-    assert message in refusal
+    refused = refusal(kubernetes_api, "create", "--dry-run=server", "-f", "-", input=json.dumps(resource))
+    assert message in refused
     model = next(model for model in KINDS if model.__name__ == kind)
     with pytest.raises(InvalidResourceError) as caught:
         parse(model, resource)
@@ -177,16 +186,16 @@ def test_bad_spec_is_refused_with_what_to_write(
     assert "secret" not in str(caught.value).replace("Secret", ""), "P6: the input value stays out of messages"
 
 
-def test_direction_of_a_bridge_cannot_change(kubernetes_api: Any) -> None:
+def test_direction_of_a_bridge_cannot_change(kubernetes_api: Environment) -> None:
     kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(body("PulsarBridge", BRIDGE, "direction")))
     other = copy.deepcopy(BRIDGE)
     other["source"] = {"valkey": {"list": {"key": "orders"}}}
     other["sink"] = {"pulsar": {"topic": "persistent://shop/orders/events"}}
-    refusal = kubernetes_api.refusal("apply", "-f", "-", input=json.dumps(body("PulsarBridge", other, "direction")))
-    assert "the direction of a bridge cannot change" in refusal
+    refused = refusal(kubernetes_api, "apply", "-f", "-", input=json.dumps(body("PulsarBridge", other, "direction")))
+    assert "the direction of a bridge cannot change" in refused
 
 
-def test_scale_and_names_work_as_kubectl_users_expect(kubernetes_api: Any) -> None:
+def test_scale_and_names_work_as_kubectl_users_expect(kubernetes_api: Environment) -> None:
     kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(body("ValkeyWorker", WORKER, "scaled")))
     kubernetes_api.kubectl("scale", "vkw/scaled", "--replicas=3")
     assert kubernetes_api.kubectl("get", "vkw", "scaled", "-o", "jsonpath={.spec.replicas}") == "3"
@@ -195,7 +204,7 @@ def test_scale_and_names_work_as_kubectl_users_expect(kubernetes_api: Any) -> No
     assert "valkeyworker.headrace.dev/scaled" in kubernetes_api.kubectl("get", "headrace", "-o", "name")
 
 
-def test_status_is_written_only_through_its_subresource(kubernetes_api: Any) -> None:
+def test_status_is_written_only_through_its_subresource(kubernetes_api: Environment) -> None:
     resource = body("HybridPipeline", PIPELINE, "status")
     resource["status"] = {"backlog": 7}
     kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(resource))
@@ -203,7 +212,7 @@ def test_status_is_written_only_through_its_subresource(kubernetes_api: Any) -> 
 
 
 @pytest.mark.parametrize("path", sorted(Path("examples").glob("**/*.yaml")), ids=str)
-def test_example_is_taken(kubernetes_api: Any, path: Path) -> None:
+def test_example_is_taken(kubernetes_api: Environment, path: Path) -> None:
     """Every example passes admission; a namespace that it makes itself is not there in a dry run."""
     ours = [document for document in yaml.safe_load_all(path.read_text()) if document]
     for document in ours:

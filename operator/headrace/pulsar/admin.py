@@ -29,9 +29,12 @@ class PulsarAdmin:
         *,
         token: str | None = None,
         tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
     ) -> None:
+        """*server_name*: the host that the certificate must be for, when it is not the one in *url*."""
         self._session = session
         self._url = url.rstrip("/")
+        self._server_name = server_name
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._tls: ssl.SSLContext | bool = tls or True
 
@@ -82,6 +85,7 @@ class PulsarAdmin:
                     data=data,
                     headers=headers,
                     ssl=self._tls,
+                    server_hostname=self._server_name if url.startswith(self._url) else None,
                     timeout=TIMEOUT,
                     allow_redirects=False,
                 ) as response:

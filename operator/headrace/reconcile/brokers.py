@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
-from headrace.api.connection import PulsarConnection
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
 from headrace.pulsar.admin import PulsarAdmin
@@ -19,6 +19,7 @@ from headrace.pulsar.observe import count, observe
 from headrace.pulsar.perform import perform
 from headrace.pulsar.plan import Action
 from headrace.pulsar.wanted import DEAD_LETTER_SUBSCRIPTION, wanted
+from headrace.reconcile.address import seen_from_operator
 from headrace.reconcile.outcome import status_of
 from headrace.reconcile.secrets import Credentials
 from headrace.reconcile.snapshot import Numbers
@@ -88,7 +89,7 @@ class Brokers:
 
     async def perform(self, bridge: PulsarBridge, credentials: Credentials, action: Action) -> None:
         """Carry out a planned action; raises PulsarError."""
-        await perform(self._admin(bridge.spec.pulsar, credentials), action)
+        await perform(self._admin(bridge, credentials), action)
 
     async def _ask_now(
         self, resource: Resource, credentials: Credentials, body: Mapping[str, Any], facts: PulsarFacts | None
@@ -110,7 +111,7 @@ class Brokers:
     ) -> tuple[PulsarFacts | None, Numbers]:
         if not isinstance(resource, PulsarBridge):
             return None, Numbers()
-        admin = self._admin(resource.spec.pulsar, credentials)
+        admin = self._admin(resource, credentials)
         remembered = _remembered_topics(body)
         if facts is not None and (numbers := await self._count(admin, resource, facts)) is not None:
             return facts, numbers
@@ -135,9 +136,13 @@ class Brokers:
             numbers = replace(numbers, backlog=counted.backlog, consumers=counted.consumers)
         return numbers
 
-    def _admin(self, connection: PulsarConnection, credentials: Credentials) -> PulsarAdmin:
+    def _admin(self, bridge: PulsarBridge, credentials: Credentials) -> PulsarAdmin:
         tls = _tls_context(credentials.pulsar_ca) if credentials.pulsar_ca else None
-        return PulsarAdmin(self._session, connection.admin_url, token=credentials.pulsar_token, tls=tls)
+        named = bridge.spec.pulsar.admin_url
+        url = seen_from_operator(named, bridge.metadata.namespace)
+        server_name = urlsplit(named).hostname if url.startswith("https://") else None
+        token = credentials.pulsar_token
+        return PulsarAdmin(self._session, url, token=token, tls=tls, server_name=server_name)
 
 
 @lru_cache(maxsize=64)

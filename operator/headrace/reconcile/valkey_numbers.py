@@ -16,6 +16,7 @@ from headrace.api.connection import ValkeyConnection
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
 from headrace.api.valkey_worker import ValkeyWorker
+from headrace.reconcile.address import seen_from_operator
 from headrace.reconcile.secrets import Credentials
 from headrace.reconcile.snapshot import Numbers
 from headrace.reconcile.verdicts import ValkeyAuthenticationFailedError, ValkeyUnreachableError
@@ -57,7 +58,7 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
     questions = [_Count("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
     questions.append(_Count("HLEN", _own_key(worker, "unacked")))
     questions += [_Count("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
-    answers = await _ask(spec.valkey, credentials, questions)
+    answers = await _ask(worker, credentials, questions)
     steps = len(_PRIORITY_SUFFIXES)
     waiting = [sum(one or 0 for one in answers[index * steps : (index + 1) * steps]) for index in range(len(queues))]
     rest = answers[len(queues) * steps :]
@@ -73,15 +74,17 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
 async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Numbers:
     source = bridge.spec.source.valkey
     questions = [_Count("LLEN", source.list.key), _Count("LLEN", _own_key(bridge, "cut"))] if source else []
-    answers = await _ask(bridge.spec.valkey, credentials, questions)
+    answers = await _ask(bridge, credentials, questions)
     return Numbers(backlog=answers[0], in_flight=answers[1]) if source else Numbers()
 
 
-async def _ask(connection: ValkeyConnection, credentials: Credentials, questions: Sequence[_Count]) -> list[int | None]:
+async def _ask(
+    resource: ValkeyWorker | PulsarBridge, credentials: Credentials, questions: Sequence[_Count]
+) -> list[int | None]:
     """One round trip with all questions, after a PING."""
-    where = urlsplit(connection.url)
-    place = f"Valkey at {where.hostname}:{where.port or _PORT}"
-    client = _client(connection, credentials)
+    named = urlsplit(resource.spec.valkey.url)
+    place = f"Valkey at {named.hostname}:{named.port or _PORT}"
+    client = _client(resource.spec.valkey, resource.metadata.namespace, credentials)
     try:
         async with asyncio.timeout(_SECONDS * 2):
             await client.ping()
@@ -116,8 +119,19 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _client(connection: ValkeyConnection, credentials: Credentials) -> Valkey:
-    where = urlsplit(connection.url)
+class _NamedConnection(SSLConnection):
+    """TLS to a server whose certificate is for the name in the resource, not for the one the operator calls."""
+
+    def __init__(self, *, server_name: str | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._server_name = server_name
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        return {**super()._connection_arguments(), "server_hostname": self._server_name}
+
+
+def _client(connection: ValkeyConnection, namespace: str, credentials: Credentials) -> Valkey:
+    where = urlsplit(seen_from_operator(connection.url, namespace))
     options: dict[str, Any] = {
         "host": where.hostname,
         "port": where.port or _PORT,
@@ -132,8 +146,9 @@ def _client(connection: ValkeyConnection, credentials: Credentials) -> Valkey:
             "ssl_ca_data": credentials.valkey_ca,
             "ssl_cert_reqs": ssl.CERT_REQUIRED,
             "ssl_check_hostname": True,
+            "server_name": urlsplit(connection.url).hostname,
         }
-        pool = ConnectionPool(connection_class=SSLConnection, **options, **tls)
+        pool = ConnectionPool(connection_class=_NamedConnection, **options, **tls)
     else:
         pool = ConnectionPool(connection_class=Connection, **options)
     return Valkey.from_pool(pool)
