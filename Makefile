@@ -11,8 +11,10 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 # Made on first use only, so that `make help` is quick.
 PYTHON = $(eval PYTHON := $$(shell testbed/bootstrap.sh))$(or $(PYTHON),$(error there is no Python environment, see above))
 PYTEST = $(PYTHON) -m pytest -o cache_dir=$(CACHE)/pytest
-# The cluster stops when the tests end, however they end; HEADRACE_KEEP_TESTBED=1 leaves it running.
-THEN_DOWN = trap '[ "$$HEADRACE_KEEP_TESTBED" = 1 ] || $(PYTHON) -m testbed down' EXIT; trap 'exit 130' INT TERM;
+# Tests begin with a new cluster (it takes 6 s) and stop it when they end, however they end.
+# HEADRACE_KEEP_TESTBED=1 takes the one that runs, and leaves it running.
+DOWN = [ "$$HEADRACE_KEEP_TESTBED" = 1 ] || $(PYTHON) -m testbed down
+WITH_CLUSTER = $(DOWN); trap '$(DOWN)' EXIT; trap 'exit 130' INT TERM;
 CRDS = crds charts/headrace/files/crds
 LOCK = $(PYTHON) -m piptools compile --quiet --generate-hashes --no-header --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
@@ -29,23 +31,28 @@ demo-down: ## remove the demo and its cluster, leaving nothing but the cache
 ##@ Check it
 .PHONY: test
 test: ## all tests: unit, contract, integration, e2e
-	@$(THEN_DOWN) $(PYTEST)
+	@$(PYTHON) -m testbed prepare cluster
+	@$(WITH_CLUSTER) $(PYTEST)
 
 .PHONY: test-unit
-test-unit: ## pure layers, seconds
+test-unit: ## pure layers, the chart, the alerts; no server
+	@$(PYTHON) -m testbed prepare tools
 	@$(PYTEST) tests/unit
 
 .PHONY: test-contract
 test-contract: ## CRDs and their rules on a real API server
-	@$(THEN_DOWN) $(PYTEST) tests/contract
+	@$(PYTHON) -m testbed prepare cluster
+	@$(WITH_CLUSTER) $(PYTEST) tests/contract
 
 .PHONY: test-integration
-test-integration: ## parts against real Valkey and real Pulsar
-	@$(THEN_DOWN) $(PYTEST) tests/integration
+test-integration: ## parts against real Valkey, real Pulsar and the real cluster
+	@$(PYTHON) -m testbed prepare cluster
+	@$(WITH_CLUSTER) $(PYTEST) tests/integration
 
 .PHONY: test-e2e
 test-e2e: ## the chart on a real cluster, pods and brokers included
-	@$(THEN_DOWN) $(PYTEST) tests/e2e
+	@$(PYTHON) -m testbed prepare cluster
+	@$(WITH_CLUSTER) $(PYTEST) tests/e2e
 
 .PHONY: check
 check: verify ## linters, types, layers, sizes, generated files

@@ -4,11 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from testbed import brokers, environment, images, leftovers, promtool, pulsar_jars
-from testbed.programs import programs
+from testbed import brokers, environment, golang, images, leftovers, promtool, pulsar_jars
+from testbed.programs import client, programs
 from testbed.progress import console, say
-
-PRODUCT_IMAGES = (images.OPERATOR, images.WORKER)
 
 
 def main(arguments: list[str]) -> int:
@@ -20,6 +18,8 @@ def main(arguments: list[str]) -> int:
         command.set_defaults(run=run)
         if name == "brokers":
             command.add_argument("-n", "--namespace", required=True)
+        if name == "prepare":
+            command.add_argument("what", nargs="?", choices=[*PREPARATIONS], default="cluster")
         if name == "load-image":
             command.add_argument("image")
     options = parser.parse_args(arguments)
@@ -31,11 +31,11 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def prepare(_: argparse.Namespace) -> None:
-    """Get everything that is slow the first time, without starting anything."""
-    programs()
-    pulsar_jars.pulsar_jars()
-    promtool.path()
+def prepare(options: argparse.Namespace) -> None:
+    """Get what is slow the first time, with progress to see, and start nothing."""
+    for each in PREPARATIONS[options.what]:
+        each()
+    golang.remove_workspace()
 
 
 def up(_: argparse.Namespace) -> None:
@@ -68,10 +68,15 @@ def clean(_: argparse.Namespace) -> None:
     say("\n".join(f"removed {line}" for line in found) or "nothing was left")
 
 
-def load_product_images(_: argparse.Namespace) -> None:
-    """Build the images; load them when the cluster is up."""
-    for name in (*PRODUCT_IMAGES, images.VALKEY, images.PULSAR):
+def build_images() -> None:
+    """Build all images but those of other programs (CoreDNS, pause)."""
+    for name in images.RECIPES:
         images.provide(name)
+
+
+def helm() -> None:
+    """The one program that tests without a cluster need."""
+    client("helm")
 
 
 def deploy_brokers(options: argparse.Namespace) -> None:
@@ -84,13 +89,18 @@ def load_image(options: argparse.Namespace) -> None:
     environment.up().load_image(options.image)
 
 
+PREPARATIONS: dict[str, tuple[Callable[[], object], ...]] = {
+    "tools": (helm, promtool.path),
+    "cluster": (programs, promtool.path, pulsar_jars.pulsar_jars, build_images),
+}
+
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int | None], str]] = {
-    "prepare": (prepare, "get binaries and jars into the cache, start nothing"),
+    "prepare": (prepare, "get binaries, jars and images into the cache, start nothing"),
     "up": (up, "start the cluster; nothing happens when it is up"),
     "down": (down, "stop the cluster and remove every trace outside the cache"),
     "status": (status, "show what runs and what is on this machine"),
     "clean": (clean, "remove what a crashed run left behind"),
-    "images": (load_product_images, "build operator, worker, Valkey and Pulsar images"),
+    "images": (lambda _: build_images(), "build operator, worker, Valkey and Pulsar images"),
     "load-image": (load_image, "make an image available to pods"),
     "brokers": (deploy_brokers, "put Valkey and Pulsar into a namespace (-n)"),
 }

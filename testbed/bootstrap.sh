@@ -45,7 +45,7 @@ if [ ! -e "$target/complete" ]; then
     # a venv cannot be moved, so the mark `complete` tells a finished one from one that was interrupted
     rm -rf "$target"
     "$python" -m venv "$target"
-    "$target/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" >&2 \
+    "$target/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes --requirement "$lock" >&2 \
         || fail "pip cannot install requirements/dev.txt"
     touch "$target/complete"
 fi

@@ -2,8 +2,8 @@
 
 One process holds the namespaces; all of the cluster runs in them. So network devices, packet filter rules and
 mounts (of containers, volumes, Secrets) never appear on the machine, and end with the cluster's processes.
-The mounts also mark these processes: each of them, and each container, has a mount out of our data folder,
-which no process outside can have.
+The mounts also mark these processes: each of them has mounts out of our data folder, which no process outside
+can have; containers, which have their own mounts, are known by their cgroup.
 """
 
 import shlex
@@ -16,12 +16,14 @@ from testbed import process
 from testbed.layout import CGROUP, COVERED, DATA, LOGS, RECORDS
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+# What kubelet wants in its branch of cgroup version 2.
+CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "io", "memory", "pids"})
 HOLDER = "namespaces"
 MADE_FOLDERS = DATA / "made-folders"
 # the program `mount` makes it, even when it has nothing to write there
 MOUNT_TOOL_FOLDER = Path("/run/mount")
-# Names and not whole paths: /proc/PID/mountinfo tells them from the root of the disk they are on.
-MARK = f"/{DATA.name}/"
+# Not a whole path: /proc/PID/mountinfo tells folders from the root of the disk they are on.
+MARK = f"/{DATA.name}/covered/"
 
 
 def create() -> process.Recorded:
@@ -92,8 +94,13 @@ def inside() -> Iterator[process.Identity]:
 
 
 def create_cgroups() -> None:
-    """Make our branch in each cgroup hierarchy: kubelet keeps its pods below it."""
+    """Make our branch in each cgroup hierarchy: kubelet keeps its pods below it.
+
+    With cgroup version 2 the controllers that kubelet asks for are switched on for the machine's branches, as any
+    kubelet does; they stay on.
+    """
     for hierarchy in _hierarchies():
+        _switch_controllers_on(hierarchy)
         branch = hierarchy / CGROUP
         branch.mkdir(exist_ok=True)
         for setting in ("cpuset.cpus", "cpuset.mems"):
@@ -101,6 +108,14 @@ def create_cgroups() -> None:
             inherited = hierarchy / setting
             if inherited.exists() and not (branch / setting).read_text().strip():
                 (branch / setting).write_text(inherited.read_text())
+
+
+def _switch_controllers_on(hierarchy: Path) -> None:
+    switch = hierarchy / "cgroup.subtree_control"
+    if switch.exists():
+        offered = (hierarchy / "cgroup.controllers").read_text().split()
+        for controller in CONTROLLERS.intersection(offered):
+            switch.write_text(f"+{controller}")
 
 
 def cgroup_branches() -> list[Path]:
