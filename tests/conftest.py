@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import environment, images
+from testbed import environment, images, leftovers
 from testbed.environment import Environment
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
@@ -55,6 +55,11 @@ def cluster(bare_cluster: Environment) -> Environment:
     for name in (images.OPERATOR, images.WORKER):
         bare_cluster.load_image(name)
     return bare_cluster
+
+
+def pytest_sessionstart() -> None:
+    """End the servers of an earlier test run that was killed."""
+    leftovers.remove_orphans()
 
 
 # Cheap before dear; and the test bed's own tests stop and start the cluster, so they come before those that fill it.

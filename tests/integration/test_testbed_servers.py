@@ -1,12 +1,14 @@
 """The loopback servers of the test bed itself: they keep what they must over a crash, and leave nothing."""
 
 import json
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from testbed import process
+from testbed import leftovers, process
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 
@@ -39,6 +41,22 @@ def test_pulsar_has_the_default_namespace_and_no_automatic_topics(pulsar: Pulsar
         assert "public/default" in json.load(response)
     with urllib.request.urlopen(f"{pulsar.admin_url}/admin/v2/brokers/configuration/runtime") as response:
         assert json.load(response)["allowAutoTopicCreation"] == "false"
+
+
+def test_servers_of_a_killed_test_run_are_ended(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from testbed.valkey import Valkey\n"
+        "print(Valkey(Path(sys.argv[1])).start().process_id, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    run = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    server = process.Identity.of(int(run.stdout))
+    assert server is not None
+    assert server in [orphan.identity for orphan in process.orphans()]
+
+    leftovers.remove_orphans()
+
+    assert not server.alive()
+    assert not list(process.orphans())
 
 
 def test_a_reused_process_id_is_not_taken_for_ours() -> None:
