@@ -131,7 +131,7 @@ class Watch:
         listed: set[Reference] = set()
         missed = 0
         for namespace in self._settings.namespaces or (None,):
-            for body in await self._api.list(kind, namespace, selector):
+            for body in await self._api.list_all(kind, namespace, selector):
                 listed.add(Reference.of(body))
                 if self._cache.put(body):
                     missed += 1

@@ -112,7 +112,7 @@ class PulsarAdmin:
         if status == 404:
             raise NotFoundError(reason)
         if status >= 500:
-            raise self._unreachable(reason)
+            raise self._unreachable(reason, "cannot serve now")
         raise ConflictError(reason)
 
     def _decoded(self, content: bytes) -> Any:
@@ -123,8 +123,8 @@ class PulsarAdmin:
         except ValueError:
             raise self._unreachable("what answers there is not Pulsar's admin API") from None
 
-    def _unreachable(self, reason: str) -> PulsarUnreachableError:
-        return PulsarUnreachableError(f"Pulsar's admin API at {self._url} does not answer: {reason}")
+    def _unreachable(self, reason: str, how: str = "does not answer") -> PulsarUnreachableError:
+        return PulsarUnreachableError(f"Pulsar's admin API at {self._url} {how}: {reason}")
 
 
 def namespace_path(name: str) -> str:
@@ -163,6 +163,8 @@ def _reason(content: bytes) -> str:
         decoded = None
     if isinstance(decoded, dict) and decoded.get("reason"):
         text = str(decoded["reason"])
-    elif text.lstrip().startswith("<"):
+    # An error that Pulsar did not expect comes with its stack: "Message: CLASS: WORDS Stacktrace: …".
+    text = text.partition("Stacktrace:")[0].rpartition("Message:")[2]
+    if text.lstrip().startswith("<"):
         return ""
     return " ".join(text.split())[:300]

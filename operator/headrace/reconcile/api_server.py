@@ -11,7 +11,12 @@ from kubernetes.aio.client import ApiClient
 
 from headrace.api.resource import FIELD_MANAGER
 from headrace.reconcile.kinds import KINDS, POD_MONITOR, Kind, Reference
-from headrace.reconcile.verdicts import KubernetesRefusedError, KubernetesUnavailableError, OutdatedError
+from headrace.reconcile.verdicts import (
+    KubernetesInvalidError,
+    KubernetesRefusedError,
+    KubernetesUnavailableError,
+    OutdatedError,
+)
 
 Object = dict[str, Any]
 
@@ -48,7 +53,7 @@ class ApiServer:
         status, body = await self._request("GET", kind.path(reference.namespace, reference.name))
         return None if status == 404 else _complete(kind, _checked(status, body))
 
-    async def list(self, kind: Kind, namespace: str | None, selector: str | None = None) -> list[Object]:
+    async def list_all(self, kind: Kind, namespace: str | None, selector: str | None = None) -> list[Object]:
         """All objects of *kind*, in pages; empty when the kind is not installed."""
         found: list[Object] = []
         query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
@@ -81,19 +86,20 @@ class ApiServer:
             raise AlreadyExistsError(str(Reference.of(body)))
         return _complete(kind, _checked(status, answer))
 
-    async def apply_status(self, resource: Mapping[str, Any], status_body: Mapping[str, Any]) -> Object:
-        """Server-side apply of the whole status: what is left out is removed."""
-        metadata = resource["metadata"]
+    async def write_status(self, resource: Mapping[str, Any], status_body: Mapping[str, Any]) -> Object:
+        """Make the status be *status_body*, all of it, unless *resource* changed since it was read (OutdatedError).
+
+        By merge patch: server-side apply reads the whole object by the present schema, and fails on a spec that was
+        stored under an older, looser one; just such a resource must be told that it is Stalled.
+        """
         kind = KINDS[resource["kind"]]
-        body = {
-            "apiVersion": kind.api_version,
-            "kind": kind.name,
-            "metadata": {name: metadata[name] for name in ("name", "namespace", "uid")},
-            "status": status_body,
-        }
+        metadata = resource["metadata"]
+        before = resource.get("status")
+        gone = dict.fromkeys(set(before) - set(status_body)) if isinstance(before, Mapping) else {}
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": {**gone, **status_body}}
         path = kind.path(metadata["namespace"], metadata["name"], "status")
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        status, answer = await self._write("PATCH", "apply_status", kind, path, query, body, _APPLY)
+        query = {"fieldManager": FIELD_MANAGER}
+        status, answer = await self._write("PATCH", "patch_status", kind, path, query, body, _MERGE)
         return _complete(kind, _checked(status, answer))
 
     async def delete(self, reference: Reference, uid: str) -> None:
@@ -194,4 +200,6 @@ def _checked(status: int, body: Any) -> Object:
         raise OutdatedError(message)
     if status == 429 or status >= 500 or status == 401:
         raise KubernetesUnavailableError(message)
+    if status == 422:
+        raise KubernetesInvalidError(message)
     raise KubernetesRefusedError(message)

@@ -33,6 +33,10 @@ class KubernetesRefusedError(Exception):
     """The API server refused a write for good: invalid, forbidden."""
 
 
+class KubernetesInvalidError(KubernetesRefusedError):
+    """The API server finds the object invalid (422)."""
+
+
 class KubernetesUnavailableError(Exception):
     """The API server does not answer, or asks to come again."""
 

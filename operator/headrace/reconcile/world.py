@@ -32,10 +32,20 @@ from headrace.reconcile.secrets import (
     without_secrets,
 )
 from headrace.reconcile.snapshot import PodFacts, Snapshot
-from headrace.reconcile.verdicts import KubernetesRefusedError, NameConflictError, OutdatedError, verdict
+from headrace.reconcile.verdicts import (
+    KubernetesInvalidError,
+    KubernetesRefusedError,
+    NameConflictError,
+    OutdatedError,
+    verdict,
+)
 from headrace.reconcile.workload import pod_facts
 
 logger = logging.getLogger(__name__)
+
+
+_REPLACEABLE = frozenset({"Service", "PodDisruptionBudget"})
+"""Kinds that nothing is lost with. What somebody else put into one may forbid ours beside it; then it is made anew."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +233,12 @@ class World:
                 live = await self._api.apply(dict(each.body), live_uid=each.live_uid)
             except AlreadyExistsError:
                 return [NameConflictError(f"{each.reference} exists and belongs to somebody else: delete or rename it")]
+            except KubernetesInvalidError as error:
+                if each.live_uid is None or each.reference.kind not in _REPLACEABLE:
+                    return [KubernetesRefusedError(f"{each.reference}: {error}")]
+                await self._api.delete(each.reference, each.live_uid)
+                self._cache.drop(each.reference)
+                raise OutdatedError(f"{each.reference} is made anew: {error}") from None
             except KubernetesRefusedError as error:
                 return [KubernetesRefusedError(f"{each.reference}: {error}")]
             except OutdatedError:
@@ -235,7 +251,7 @@ class World:
         if dict(plan.status) == dict(status_of(snapshot.body)):
             return
         try:
-            written = await self._api.apply_status(snapshot.body, plan.status)
+            written = await self._api.write_status(snapshot.body, plan.status)
         except OutdatedError:
             self._cache.drop(Reference(key.kind, key.namespace, key.name))
             raise
