@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from testbed import brokers, environment, golang, images, leftovers, promtool, pulsar_jars
-from testbed.programs import client, programs
+from testbed.programs import client
 from testbed.progress import console, say
 
 
@@ -68,10 +68,9 @@ def clean(_: argparse.Namespace) -> None:
     say("\n".join(f"removed {line}" for line in found) or "nothing was left")
 
 
-def build_images() -> None:
-    """Build all images but those of other programs (CoreDNS, pause)."""
-    for name in images.RECIPES:
-        images.provide(name)
+def build_images(_: argparse.Namespace) -> None:
+    """Build the images of operator and worker, and those the cluster cannot have from elsewhere."""
+    images.build_all()
 
 
 def helm() -> None:
@@ -91,7 +90,7 @@ def load_image(options: argparse.Namespace) -> None:
 
 PREPARATIONS: dict[str, tuple[Callable[[], object], ...]] = {
     "tools": (helm, promtool.path),
-    "cluster": (programs, promtool.path, pulsar_jars.pulsar_jars, build_images),
+    "cluster": (lambda: environment.current().prepare(), promtool.path, pulsar_jars.pulsar_jars),
 }
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int | None], str]] = {
@@ -100,7 +99,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int | None], str]] = {
     "down": (down, "stop the cluster and remove every trace outside the cache"),
     "status": (status, "show what runs and what is on this machine"),
     "clean": (clean, "remove what a crashed run left behind"),
-    "images": (lambda _: build_images(), "build operator, worker, Valkey and Pulsar images"),
+    "images": (build_images, "build operator, worker, Valkey and Pulsar images"),
     "load-image": (load_image, "make an image available to pods"),
     "brokers": (deploy_brokers, "put Valkey and Pulsar into a namespace (-n)"),
 }

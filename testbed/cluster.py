@@ -13,6 +13,10 @@ class Cluster(ABC):
         self.kubeconfig = kubeconfig
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Get what is slow the first time (programs, images) and start nothing."""
+
+    @abstractmethod
     def up(self) -> None:
         """Start it; nothing happens when it is up and healthy."""
 

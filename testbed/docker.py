@@ -1,12 +1,22 @@
 """Images built by Docker, for the cluster that kind runs; it cannot be tried where there is no Docker engine."""
 
+import functools
 import json
 import subprocess
 from pathlib import Path
 
+from testbed import debian
 from testbed.image_archive import CONTENT_LABEL
 from testbed.image_builder import PYTHON_BASE
 from testbed.progress import step
+
+
+@functools.cache
+def kind_is_usable() -> bool:
+    """Whether `kind` is on PATH and a Docker engine answers."""
+    if debian.find_program("kind") is None or debian.find_program("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
 
 
 class Docker:

@@ -1,7 +1,8 @@
 """The cluster this machine can run: kind where Docker is, else Kubernetes' own processes."""
 
 from testbed.cluster import Cluster
-from testbed.kind import KindCluster, kind_is_usable
+from testbed.docker import kind_is_usable
+from testbed.kind import KindCluster
 from testbed.native import NativeCluster
 
 # What tests call it.

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from testbed import cache
-from testbed.docker import Docker
+from testbed.docker import Docker, kind_is_usable
 from testbed.image_builder import JAVA_BASE, PYTHON_BASE, ImageBuilder
-from testbed.kind import kind_is_usable
 from testbed.pulsar_jars import pulsar_jars
 from testbed.valkey import server_binary
 
@@ -42,6 +41,12 @@ def build_image(
     given = [f"--build-arg={key}={value}" for key, value in sorted(arguments.items())]
     engine.build(name, file, context, content, *given, *options)
     return content
+
+
+def build_all() -> None:
+    """Build operator and worker; without Docker, where the official ones cannot be had, Valkey and Pulsar too."""
+    for name in (OPERATOR, WORKER) if kind_is_usable() else RECIPES:
+        provide(name)
 
 
 def provide(name: str) -> str:

@@ -3,11 +3,10 @@
 The official images of Valkey and Pulsar take the place of ours; operator and worker are built by Docker.
 """
 
-import functools
 import subprocess
 from pathlib import Path
 
-from testbed import cache, debian, programs
+from testbed import cache, debian, images, programs
 from testbed.cluster import Cluster
 from testbed.progress import step
 
@@ -16,19 +15,16 @@ CONFIGURATION = Path(__file__).parents[1] / "kind-config.yaml"
 OFFICIAL_IMAGES = {"localhost/valkey:dev": "valkey/valkey:9.1", "localhost/pulsar:dev": "apachepulsar/pulsar:4.0.7"}
 
 
-@functools.cache
-def kind_is_usable() -> bool:
-    """Whether `kind` is on PATH and a Docker engine answers."""
-    if debian.find_program("kind") is None or debian.find_program("docker") is None:
-        return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
-
-
 class KindCluster(Cluster):
     """A kind cluster named `headrace`, made from kind-config.yaml."""
 
     def __init__(self) -> None:
         super().__init__(cache.root() / "kind.kubeconfig")
+        self._this = (f"--name={NAME}", f"--kubeconfig={self.kubeconfig}")
+
+    def prepare(self) -> None:
+        """Build the two images that are ours."""
+        images.build_all()
 
     def up(self) -> None:
         """Create the cluster; nothing happens when it is there."""
@@ -36,12 +32,12 @@ class KindCluster(Cluster):
             if self.healthy():
                 return
             with step("Kubernetes in kind"):
-                self._kind("create", "cluster", f"--config={CONFIGURATION}", f"--kubeconfig={self.kubeconfig}")
+                self._kind("create", "cluster", f"--config={CONFIGURATION}", *self._this)
 
     def down(self) -> None:
         """Delete the cluster; nothing happens when there is none."""
         with cache.lock("testbed"):
-            self._kind("delete", "cluster", f"--kubeconfig={self.kubeconfig}")
+            self._kind("delete", "cluster", *self._this)
             self.kubeconfig.unlink(missing_ok=True)
 
     def healthy(self) -> bool:
@@ -53,25 +49,19 @@ class KindCluster(Cluster):
     def load_image(self, name: str) -> None:
         """Bring an image of Docker into the cluster; the node pulls official ones itself."""
         if name not in OFFICIAL_IMAGES:
-            self._kind("load", "docker-image", name)
+            images.provide(name)
+            self._kind("load", "docker-image", name, f"--name={NAME}")
 
     def image(self, name: str) -> str:
         """The official image in place of one that only the native test bed builds."""
         return OFFICIAL_IMAGES.get(name, name)
 
     def program(self, name: str) -> Path:
-        """The kubectl or helm of this machine, else of the cache."""
-        return programs.client(name)
+        """The kubectl or helm of this machine, whatever its version; else of the cache."""
+        return debian.find_program(name) or programs.client(name)
 
-    def _kind(self, command: str, *arguments: str) -> str:
-        outcome = subprocess.run(
-            ["kind", command, *arguments[:1], f"--name={NAME}", *arguments[1:]]
-            if command != "get"
-            else ["kind", command, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def _kind(self, *arguments: str) -> str:
+        outcome = subprocess.run(["kind", *arguments], capture_output=True, text=True, check=False)
         if outcome.returncode != 0:
-            raise RuntimeError(f"kind {command} failed: {outcome.stderr.strip()}")
+            raise RuntimeError(f"kind {' '.join(arguments)} failed: {outcome.stderr.strip()}")
         return outcome.stdout

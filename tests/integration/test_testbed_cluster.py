@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from testbed import brokers, images, layout, leftovers, process
+from testbed.docker import kind_is_usable
 from testbed.environment import Environment
-from testbed.kind import kind_is_usable
 
 pytestmark = pytest.mark.skipif(kind_is_usable(), reason="these are promises of the native test bed")
 
