@@ -60,9 +60,9 @@ class Cluster(ABC):
         raise AssertionError(f"kubectl {' '.join(map(str, arguments))} was not refused: {output}")
 
     def answers(self, *arguments: str) -> bool:
-        """Whether a kubectl command succeeds within 30 s."""
+        """Whether a kubectl command succeeds within 90 s."""
         try:
-            self._run("kubectl", *arguments, seconds=30)
+            self._run("kubectl", *arguments, seconds=90)
         except (CommandError, subprocess.TimeoutExpired):
             return False
         return True

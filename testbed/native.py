@@ -91,7 +91,8 @@ class NativeCluster(Cluster):
     def healthy(self) -> bool:
         """Whether all its processes run, the API server answers and the node is ready."""
         running = {each.name for each in process.recorded(RECORDS)}
-        return running.issuperset(EXPECTED) and self._api_ready() and self._node_ready()
+        # patient, for an overloaded machine is no reason to begin anew
+        return running.issuperset(EXPECTED) and self._api_ready() and self._node_ready(patience_seconds=60)
 
     def load_image(self, name: str) -> None:
         """Import an image into the cluster's containerd, unless it is there with the same content."""
@@ -157,9 +158,9 @@ class NativeCluster(Cluster):
     def _api_ready(self) -> bool:
         return self.kubeconfig.exists() and self.answers("get", "--raw", "/readyz")
 
-    def _node_ready(self) -> bool:
+    def _node_ready(self, patience_seconds: int = 1) -> bool:
         condition = "--for=condition=Ready"
-        return self.answers("wait", condition, f"node/{NAME}", "--timeout=1s")
+        return self.answers("wait", condition, f"node/{NAME}", f"--timeout={patience_seconds}s")
 
     def _keep_logs(self) -> Path:
         """Keep the logs of a start that failed, for its error names them and the rest is removed."""
