@@ -40,9 +40,7 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
 
 def create_topic(broker: Pulsar, topic: str, partitions: int = 0, *, deduplication: bool = True) -> str:
     """Create a topic as the operator would; returns its name."""
-    path = "/admin/v2/persistent/" + "/".join(
-        quote(part, safe="") for part in topic.removeprefix("persistent://").split("/")
-    )
+    path = admin_path(topic)
     if partitions:
         _admin(broker, "PUT", f"{path}/partitions", partitions)
     else:
@@ -51,6 +49,25 @@ def create_topic(broker: Pulsar, topic: str, partitions: int = 0, *, deduplicati
         _admin(broker, "POST", f"{path}/deduplicationEnabled", True)
         wait_for(lambda: _admin(broker, "GET", f"{path}/deduplicationEnabled?applied=true"), "the policy", 10)
     return topic
+
+
+def admin_path(topic: str) -> str:
+    """Where the admin API has a topic."""
+    parts = topic.removeprefix("persistent://").split("/")
+    return "/admin/v2/persistent/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def backlog(broker: Pulsar, topic: str, subscription: str) -> int:
+    """Messages that a subscription has not acknowledged."""
+    partitions = _admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"]
+    page = "partitioned-stats?perPartition=false&" if partitions else "stats?"
+    stats = _admin(broker, "GET", f"{admin_path(topic)}/{page}getPreciseBacklog=true")
+    return int(stats["subscriptions"][subscription]["msgBacklog"])
+
+
+def unload(broker: Pulsar, topic: str) -> None:
+    """Let the broker close a topic; it opens again at the next use, without the old consumers."""
+    _admin(broker, "PUT", f"{admin_path(topic)}/unload")
 
 
 def _admin(broker: Pulsar, method: str, path: str, body: object = None) -> Any:
@@ -123,8 +140,12 @@ class Headrace:
         *,
         secrets: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        deadly: str | None = None,
     ) -> Self:
-        """Start it in a folder of its own under *directory*."""
+        """Start it in a folder of its own under *directory*.
+
+        *deadly*: ``module:Class.method`` at whose call the process is killed, see `tests.integration.deadly`.
+        """
         number = len(list(directory.glob(f"{command}-*")))
         folder = directory / f"{command}-{number}"
         folder.mkdir(parents=True)
@@ -144,9 +165,10 @@ class Headrace:
             "HOSTNAME": f"{command}-{number}",
             **(environment or {}),
         }
+        program = ["tests.integration.deadly", deadly] if deadly else ["headrace.cli"]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "headrace.cli", command, "--config", str(config)],
+                [sys.executable, "-m", *program, command, "--config", str(config)],
                 cwd=folder,
                 env=variables,
                 stdout=log,
@@ -184,7 +206,7 @@ class Headrace:
         wait_for(ready, f"{self.directory.name} is ready", seconds)
         return self
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, series: str, **labels: str) -> float:
         """The sum of the samples with that name and those labels."""
         status, body = self.get("/metrics")
         assert status == 200
@@ -192,7 +214,7 @@ class Headrace:
             sample.value
             for family in text_string_to_metric_families(body)
             for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
+            if sample.name == series and labels.items() <= sample.labels.items()
         )
 
     def signal(self, number: signal.Signals) -> None:

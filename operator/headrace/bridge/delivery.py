@@ -13,6 +13,8 @@ from headrace.bridge.scripts import script
 Position = tuple[int, int, int]
 """Ledger, entry, index in the batch: grows along a partition's topic."""
 
+NOWHERE: Position = (-1, -1, -1)
+
 
 @dataclass(slots=True)
 class Item:
@@ -90,14 +92,18 @@ class DeliveryStore:
         """How far *partition* was pushed, as far as this replica knows."""
         return self._marks.get(partition)
 
+    def behind(self, items: Sequence[Item]) -> set[str]:
+        """Partitions of which *items* holds messages that were pushed before."""
+        return {item.partition for item in items if item.position <= self._marks.get(item.partition, NOWHERE)}
+
     def forget(self, partition: str) -> None:
-        """The partition's topic is another one than the watermark speaks of."""
+        """Drop the watermark: the partition's topic is another one than it speaks of."""
         self._client.hdel(self._keys[1], partition)
         self._marks.pop(partition, None)
 
     def _fresh(self, items: Sequence[Item]) -> list[Item]:
         """The items that lie beyond the watermarks."""
-        return [item for item in items if item.position > self._marks.get(item.partition, (-1, -1, -1))]
+        return [item for item in items if item.position > self._marks.get(item.partition, NOWHERE)]
 
     def push(self, items: Sequence[Item]) -> Delivered:
         """Push *items*, in order, as far as the target has room."""

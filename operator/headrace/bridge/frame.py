@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from headrace.bridge.cut import Cut
-from headrace.bridge.record import Message, converter
+from headrace.bridge.record import Message, as_too_large, converter
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,17 @@ def cut_id(cut: Cut) -> str:
     return f"{cut.routing.source}:{cut.first}"
 
 
-def frames(cut: Cut) -> list[Frame]:
-    """The cut's frames. The same cut gives the same frames, in any process and version that shares this rule."""
+def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
+    """The cut's frames. The same cut gives the same frames, in any process and version that shares this rule.
+
+    *too_large*: ids of messages that the broker was found not to take.
+    """
     convert, routing, identity = converter(cut.routing), cut.routing, cut_id(cut)
     found: dict[tuple[bool, int], list[tuple[int, Message]]] = {}
     for sequence_id, entry in enumerate(cut.entries, cut.first):
         message = convert(entry)
+        if sequence_id in too_large:
+            message = as_too_large(message, routing.source, "than the broker takes.")
         message.properties["HEADRACE_CUT"] = identity
         dead = message.reason is not None
         target = routing.dead_letter if dead else routing.sink

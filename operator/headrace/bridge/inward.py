@@ -15,13 +15,14 @@ from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge, ValkeySink
 from headrace.api.topic import InitialPosition
 from headrace.bridge.delivery import DeliveryStore, Item
+from headrace.bridge.incarnation import Incarnations, position
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import Received, preparer
-from headrace.bridge.pulsar_library import PULSAR_AWAY, Client, Consumer, Message, MessageId, core, library
+from headrace.bridge.pulsar_library import Client, Consumer, Message, MessageId, PulsarError, core, library
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
-from headrace.process.valkey_server import VALKEY_AWAY, ValkeyServer
+from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 BATCH_MESSAGES = 1000
 BATCH_BYTES = 4 * 1024 * 1024
@@ -74,6 +75,7 @@ class Inward:
             ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
         )
         self._pulsar = pulsar_client
+        self._incarnations = Incarnations(pulsar_client)
         self._consumer: Consumer | None = None
         self._unsettled: deque[_Unsettled] = deque()
         self._health = health
@@ -81,6 +83,7 @@ class Inward:
         self._tick = health.loop(self._name)
         self._metrics = metrics
         self._stop = stop
+        self._pinged = 0.0
         self._seldom = Seldom()
         self._backoff = Backoff()
 
@@ -90,9 +93,9 @@ class Inward:
             try:
                 self._open()
                 self._work()
-            except VALKEY_AWAY as error:
+            except VALKEY_TROUBLE as error:
                 self._away("valkey", error)
-            except PULSAR_AWAY as error:
+            except PulsarError as error:
                 self._away("pulsar", error)
             except Exception:
                 # P1: nothing is acknowledged that is not in Valkey, so another try loses nothing
@@ -145,11 +148,20 @@ class Inward:
             last[received.topic] = message.message_id()
             items.append(self._prepare(received))
         self._in_flight(len(items))
+        for partition in self._store.behind(items):
+            self._doubt(partition)
         if not self._push(items):
             return
         self._unsettled.append(_Unsettled(time.monotonic(), last, len(items)))
         self._in_flight(0)
         self._metrics.seconds.observe(time.monotonic() - started)
+
+    def _doubt(self, partition: str) -> None:
+        """A message lies below the watermark: delivered again, or is the topic another one?"""
+        mark = self._store.mark(partition)
+        if mark and self._incarnations.due(partition) and self._incarnations.ends_before(partition, mark):
+            _log.warning("%s was made anew: it ends before the watermark %s, which is dropped", partition, mark)
+            self._store.forget(partition)
 
     def _push(self, items: list[Item]) -> bool:
         """Push everything, however long the target stays full; False when the stop came first."""
@@ -189,8 +201,10 @@ class Inward:
     def _idle(self) -> None:
         assert self._consumer is not None
         self._health.connection("pulsar", self._consumer.is_connected())
-        self._valkey.ping()
-        self._health.connection("valkey", True)
+        if time.monotonic() - self._pinged > 1.0:
+            self._valkey.ping()
+            self._health.connection("valkey", True)
+            self._pinged = time.monotonic()
 
     def _in_flight(self, more: int) -> None:
         self._metrics.in_flight.set(more + sum(batch.count for batch in self._unsettled))
@@ -205,7 +219,7 @@ class Inward:
         self._failures("ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable").inc()
         text = f"{type(error).__name__}: {error}"
         if self._seldom(text):
-            _log.warning("%s: %s is away (%s); trying again", self._source.topic, side, text)
+            _log.warning("%s: %s does not serve us (%s); trying again", self._source.topic, side, text)
         self._tick()
         self._stop.wait(self._backoff.next_seconds())
 
@@ -217,7 +231,7 @@ class Inward:
         if consumer is not None:
             try:
                 consumer.close()
-            except PULSAR_AWAY as error:
+            except PulsarError as error:
                 _log.debug("closing the consumer: %s", error)
 
 
@@ -233,7 +247,7 @@ def _received(message: Message) -> Received:
     identity = message.message_id()
     return Received(
         message.topic_name(),
-        (identity.ledger_id(), identity.entry_id(), identity.batch_index()),
+        position(identity),
         identity.partition(),
         message.data(),
         message.partition_key() or None,

@@ -9,7 +9,7 @@ from valkey.exceptions import ResponseError
 
 from headrace.bridge.scripts import raise_if_fenced, script
 
-LEASE_MILLISECONDS = 10_000
+LEASE_MILLISECONDS = 6_000
 """How long a silent holder keeps its lease. A killed replica is replaced after this."""
 
 

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 from headrace.api.pulsar_bridge import Compression, ListFormat, PulsarBridge
+from headrace.bridge.backlog import SubscriptionBacklog
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
 from headrace.bridge.pulsar_client import connect
-from headrace.bridge.pulsar_library import PULSAR_AWAY, Client
+from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.routing import MAX_MESSAGE_BYTES
 from headrace.process import logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
@@ -37,15 +38,17 @@ def run(config: str | Path) -> int:
         logs.configure(secrets.values, bridge.identity)
         server = ValkeyServer.of(bridge.spec.valkey, secrets)
         client = connect(bridge.spec.pulsar, secrets)
+        return _serve(bridge, secrets, server, client)
     except FatalConfigurationError as error:
         return report_fatal(error)
-    return _serve(bridge, server, client)
 
 
-def _serve(bridge: PulsarBridge, server: ValkeyServer, client: Client) -> int:
+def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client: Client) -> int:
     stop = Stop()
     stop.on_signals()
     metrics = BridgeMetrics()
+    if bridge.spec.source.pulsar is not None:
+        SubscriptionBacklog(bridge, secrets, metrics, stop).start()
     health = Health(("valkey", "pulsar"), metrics.connected)
     loops = _loops(bridge, server, client, health, metrics, stop)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
@@ -122,5 +125,5 @@ def _loops(
 def _close(client: Client) -> None:
     try:
         client.close()
-    except PULSAR_AWAY as error:
+    except PulsarError as error:
         _log.debug("closing the client: %s", error)

@@ -13,21 +13,22 @@ from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.publisher import Publisher, PublishError
 from headrace.bridge.pulsar_client import partitions
-from headrace.bridge.pulsar_library import PULSAR_AWAY, Client, TopicNotFoundError
+from headrace.bridge.pulsar_library import Client, PulsarError, TopicNotFoundError
 from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.tail import count_landed
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
-from headrace.process.valkey_server import VALKEY_AWAY, ValkeyServer
+from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 STANDBY_SECONDS = 1.0
 SAMPLE_SECONDS = 5.0
 DRAIN_SECONDS = 20.0
 """How long a stop waits for a cut that Pulsar has not confirmed yet; it is replayed by whoever comes next."""
 
-PULSAR_TROUBLE: tuple[type[Exception], ...] = (PublishError, *PULSAR_AWAY)
+NOT_OURS: tuple[type[Exception], ...] = (FencedError, *VALKEY_TROUBLE)
+PULSAR_TROUBLE: tuple[type[Exception], ...] = (PublishError, PulsarError)
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Outward:
         self._seldom = Seldom()
         self._backoff = Backoff()
         self._floor = 0
+        self._too_large: set[int] = set()
         self._sampled = 0.0
         self._stop_seen: float | None = None
 
@@ -94,7 +96,7 @@ class Outward:
                 _log.warning("%s: %s; standing by", self._line.source, error)
             except StoppedError:
                 break
-            except VALKEY_AWAY as error:
+            except VALKEY_TROUBLE as error:
                 self._away("valkey", error)
             except PULSAR_TROUBLE as error:
                 self._away("pulsar", error)
@@ -127,12 +129,12 @@ class Outward:
 
     def _work(self) -> None:
         routing = self._open()
-        self._backoff.reset()
         while not self._stop:
             self._tick()
             cut = self._store.next(routing, self._floor)
             self._side("valkey", True)
             if cut is None:
+                self._backoff.reset()
                 self._side("pulsar", self._publisher.connected())
                 self._sample()
                 self._store.wait(1)
@@ -171,15 +173,19 @@ class Outward:
     def _move(self, cut: Cut) -> None:
         started = time.monotonic()
         self._metric_in_flight(len(cut.entries))
-        parts = frames(cut)
+        parts = frames(cut, self._too_large)
         missing = self._missing(cut, parts) if cut.pending else parts
         try:
             self._publisher.publish(missing, self._while_publishing)
-        except PublishError:
+        except PublishError as error:
             self._count(missing, "failure")
+            if error.too_large is not None:
+                self._too_large.add(error.too_large)
             raise
         self._floor = max(self._floor, cut.last)
         self._store.commit(cut)
+        self._too_large.clear()
+        self._backoff.reset()
         self._side("pulsar", True)
         self._count(parts, "success")
         self._metrics.seconds.observe(time.monotonic() - started)
@@ -190,14 +196,16 @@ class Outward:
         missing = []
         for frame in parts:
             known = self._publisher.open(frame.topic, batched=frame.batched)
-            if known >= 0:
+            if known >= 0 and frame.batched:
                 missing.append(frame)  # the broker remembers this producer and drops what it has
                 continue
-            landed = count_landed(self._pulsar, frame.topic, cut_id(cut), cut.made)
-            self._tick()
-            if landed == 0:
-                missing.append(frame)
-            elif not frame.batched and landed < len(frame.messages):
+            if known >= 0:
+                # Sent one by one, so the highest known id is exact. Nothing is sent again that landed: the broker
+                # (4.0.7) drops only the first chunks of a chunked message, and would leave a stray last one.
+                landed = sum(sequence_id <= known for sequence_id, _ in frame.messages)
+            else:
+                landed = count_landed(self._pulsar, frame.topic, cut_id(cut), cut.made, self._while_publishing)
+            if landed < len(frame.messages):
                 missing.append(Frame(frame.topic, frame.batched, frame.messages[landed:]))
         _log.info(
             "%s: replaying the cut of %d messages from id %d: %d of %d frames",
@@ -227,14 +235,14 @@ class Outward:
         self._side(side, False)
         text = f"{type(error).__name__}: {error}"
         if self._seldom(text):
-            _log.warning("%s: %s is away (%s); trying again", self._line.source, side, text)
+            _log.warning("%s: %s does not serve us (%s); trying again", self._line.source, side, text)
         self._tick()
         self._stop.wait(self._backoff.next_seconds())
 
     def _release(self) -> None:
         try:
             self._lease.release()
-        except (FencedError, *VALKEY_AWAY):
+        except NOT_OURS:
             _log.debug("%s: the lease was not ours to release", self._line.source)
         self._health.done(f"the loop of {self._line.source}")
 

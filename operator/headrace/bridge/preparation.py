@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from headrace.bridge.delivery import Item, Position
 from headrace.bridge.envelope import envelopes, task_id
 from headrace.bridge.record import ERROR_LENGTH, PoisonError, parse_json
 from headrace.bridge.selector import Select, needs_json, selector
+
+LONGEST_KEY = 128
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ def preparer(bridge: PulsarBridge, prefix: str) -> Callable[[Received], Item]:
         try:
             value = parse_json(message.payload) if wants_json else None
             if deduplicate:
-                item.deduplication_key = f"{prefix}:seen:{_select(deduplicate, value, message)}"
+                item.deduplication_key = f"{prefix}:seen:{_short(_select(deduplicate, value, message))}"
             if cache:
                 item.cache_key = cache_prefix + _select(cache, value, message)
                 item.cache_value = message.payload
@@ -70,6 +73,11 @@ def preparer(bridge: PulsarBridge, prefix: str) -> Callable[[Received], Item]:
 
 def _select(select: Select, value: Any, message: Received) -> str:
     return select(value, message.key, message.properties)
+
+
+def _short(key: str) -> str:
+    """Keys as they are, for people; long ones by their hash, for memory."""
+    return key if len(key) <= LONGEST_KEY else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _payload_entry(message: Received) -> bytes:

@@ -11,7 +11,7 @@ from headrace.api.pulsar_bridge import Compression
 from headrace.bridge.cut import CUT_MESSAGES
 from headrace.bridge.frame import Frame
 from headrace.bridge.pulsar_client import message
-from headrace.bridge.pulsar_library import PULSAR_AWAY, Client, Producer, core
+from headrace.bridge.pulsar_library import Client, Producer, PulsarError, core
 
 NEVER_MILLISECONDS = 24 * 3600 * 1000
 LARGEST_FRAME_BYTES = 64 * 1024 * 1024
@@ -26,8 +26,17 @@ _COMPRESSION = {
 _log = logging.getLogger(__name__)
 
 
+TOO_BIG = "MessageTooBig"
+"""The client's own refusal, before anything is sent: the frame is larger than the broker says it takes."""
+
+
 class PublishError(Exception):
     """Pulsar did not take a frame; how much of the cut it has is unknown. Reopen and replay the same cut."""
+
+    def __init__(self, text: str, too_large: int | None = None) -> None:
+        super().__init__(text)
+        self.too_large = too_large
+        """Id of the message that is larger than the broker takes, if that is why."""
 
 
 class _Writer:
@@ -35,10 +44,10 @@ class _Writer:
 
     def __init__(self, topic: str, producer: Producer) -> None:
         self.producer = producer
-        self._work: queue.SimpleQueue[tuple[Frame, Callable[[str | None], None]] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Frame, Callable[[PublishError | None], None]] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=f"publish {topic}", daemon=True).start()
 
-    def write(self, frame: Frame, done: Callable[[str | None], None]) -> None:
+    def write(self, frame: Frame, done: Callable[[PublishError | None], None]) -> None:
         """Send *frame*; *done* is called with None, or with what went wrong."""
         self._work.put((frame, done))
 
@@ -50,11 +59,26 @@ class _Writer:
         while (work := self._work.get()) is not None:
             frame, done = work
             try:
-                done(self._send(frame))
-            except PULSAR_AWAY as error:
-                done(f"{type(error).__name__}: {error}")
+                self._send(frame)
+                done(None)
+            except PublishError as error:
+                done(error)
+            except PulsarError as error:
+                done(PublishError(f"{frame.topic} did not take a frame: {type(error).__name__}: {error}"))
 
-    def _send(self, frame: Frame) -> str | None:
+    def _send(self, frame: Frame) -> None:
+        problem = self._try(frame)
+        if problem == TOO_BIG and frame.batched:
+            # A broker with a lower limit than ours: halves, always the same ones, so that a replay repeats them.
+            if len(frame.messages) == 1:
+                raise PublishError(f"message {frame.first} is larger than the broker takes", frame.first)
+            middle = len(frame.messages) // 2
+            for half in (frame.messages[:middle], frame.messages[middle:]):
+                self._send(Frame(frame.topic, frame.batched, half))
+        elif problem is not None:
+            raise PublishError(f"{frame.topic} did not take a frame: {problem}")
+
+    def _try(self, frame: Frame) -> str | None:
         problems: list[str] = []
         answered = threading.Event()
         expected = 1 if frame.batched else len(frame.messages)
@@ -73,7 +97,10 @@ class _Writer:
         for index, (sequence_id, item) in enumerate(frame.messages):
             callback = on_sent if index == last or not frame.batched else None
             send(message(item.payload, sequence_id, item.key, item.properties, item.event_time), callback)
-        self.producer.flush()
+        try:
+            self.producer.flush()
+        except PulsarError as error:
+            return type(error).__name__
         # flush returns when all is answered; the callback may still be on its way from the client's thread
         if not answered.wait(10):
             return "no answer"
@@ -120,23 +147,19 @@ class Publisher:
 
         It waits as long as the broker is away; *waiting* is called about once a second and may raise to give up.
         """
-        answers: queue.SimpleQueue[tuple[Frame, str | None]] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[PublishError | None] = queue.SimpleQueue()
         for frame in frames:
             self.open(frame.topic, batched=frame.batched)
-
-            def done(problem: str | None, frame: Frame = frame) -> None:
-                answers.put((frame, problem))
-
-            self._writers[frame.topic, frame.batched].write(frame, done)
+            self._writers[frame.topic, frame.batched].write(frame, answers.put)
         missing = len(frames)
         while missing:
             try:
-                frame, problem = answers.get(timeout=1.0)
+                problem = answers.get(timeout=1.0)
             except queue.Empty:
                 waiting()
                 continue
             if problem is not None:
-                raise PublishError(f"{frame.topic} did not take a frame: {problem}")
+                raise problem
             missing -= 1
 
     def connected(self) -> bool:
@@ -159,5 +182,5 @@ class Publisher:
 def _close(producer: Producer) -> None:
     try:
         producer.close()
-    except PULSAR_AWAY as error:
+    except PulsarError as error:
         _log.debug("closing a producer: %s", error)

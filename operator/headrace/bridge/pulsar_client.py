@@ -10,8 +10,8 @@ import threading
 from typing import Any
 
 from headrace.api.connection import PulsarConnection
-from headrace.bridge.pulsar_library import Client, core, library
-from headrace.process.configuration import Secrets
+from headrace.bridge.pulsar_library import Client, PulsarError, core, library
+from headrace.process.configuration import FatalConfigurationError, Secrets
 
 OPERATION_TIMEOUT_SECONDS = 15
 
@@ -31,13 +31,16 @@ def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
         options["tls_validate_hostname"] = True
         if connection.tls:
             options["tls_trust_certs_file_path"] = str(secrets.path("pulsar-ca/ca.crt"))
-    client: Client = library.Client(
-        connection.service_url.rstrip("/"),
-        operation_timeout_seconds=OPERATION_TIMEOUT_SECONDS,
-        connection_timeout_ms=5_000,
-        logger=library.FileLogger(core.LoggerLevel.Warn, _log_pipe()),
-        **options,
-    )
+    try:
+        client: Client = library.Client(
+            connection.service_url.rstrip("/"),
+            operation_timeout_seconds=OPERATION_TIMEOUT_SECONDS,
+            connection_timeout_ms=5_000,
+            logger=library.FileLogger(core.LoggerLevel.Warn, _log_pipe()),
+            **options,
+        )
+    except (PulsarError, RuntimeError, ValueError) as error:
+        raise FatalConfigurationError(f"pulsar.serviceUrl: {connection.service_url} is refused: {error}.") from None
     return client
 
 

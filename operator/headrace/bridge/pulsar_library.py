@@ -14,9 +14,10 @@ library: Any = pulsar
 core: Any = _pulsar
 """Its C++ core, where messages can be built and received without a Python object around each."""
 
-PULSAR_AWAY: tuple[type[Exception], ...] = (core.PulsarException, RuntimeError, ValueError)
-"""What the client raises. Some errors of the core have no Python class and come as RuntimeError."""
+PulsarError: type[Exception] = core.PulsarException
+"""What the client raises."""
 
+PulsarTimeoutError: type[Exception] = core.Timeout
 TopicNotFoundError: type[Exception] = core.TopicNotFound
 
 
@@ -107,6 +108,6 @@ class Client(Protocol):
 
     def subscribe(self, topic: str, subscription: str, **options: Any) -> Consumer: ...
 
-    def create_reader(self, topic: str, start_message_id: Any) -> Reader: ...
+    def create_reader(self, topic: str, start_message_id: Any, **options: Any) -> Reader: ...
 
     def close(self) -> None: ...

@@ -61,6 +61,19 @@ def dead_letter(
     return Message(payload, key, {"HEADRACE_SOURCE": source, **carried, **own}, event_time, reason)
 
 
+def as_too_large(message: Message, source: str, limit: str) -> Message:
+    """The dead letter of a message that no frame can hold; it goes in chunks, whole."""
+    return dead_letter(
+        message.payload,
+        "MessageTooLarge",
+        f"the message has {len(message.payload)} bytes, more {limit}",
+        source=source,
+        key=message.key,
+        properties=message.properties,
+        event_time=message.event_time,
+    )
+
+
 def canonical(value: Any) -> str | None:
     """A selected JSON value as text: strings as they are, the rest as JSON; None when there is none."""
     if value is None or isinstance(value, str):
@@ -100,16 +113,7 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
         )
         if size <= limit:
             return message
-        error = f"the message has {len(message.payload)} bytes, the broker takes {routing.limit_bytes}."
-        return dead_letter(
-            message.payload,
-            "MessageTooLarge",
-            error,
-            source=routing.source,
-            key=message.key,
-            properties=message.properties,
-            event_time=message.event_time,
-        )
+        return as_too_large(message, routing.source, f"than the {routing.limit_bytes} that the broker takes.")
 
     return convert
 

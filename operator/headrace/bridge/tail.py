@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from headrace.bridge.pulsar_library import Client, core
+import time
+from collections.abc import Callable
+
+from headrace.bridge.pulsar_library import Client, PulsarTimeoutError, core
 
 CLOCK_MARGIN_MILLISECONDS = 60_000
 """How far Valkey's clock may run ahead of the clocks of Pulsar's producers."""
 
+READ_MILLISECONDS = 10_000
 
-def count_landed(client: Client, topic: str, identity: str, since: int) -> int:
+
+def count_landed(client: Client, topic: str, identity: str, since: int, waiting: Callable[[], None]) -> int:
     """How many messages of the cut *identity* the partition's topic holds, looking at what came after *since*.
+
+    *waiting* is called about once a second.
 
     This is what makes a replay safe where the broker does not know the producer any more: its memory of an idle
     producer ends after 6 hours (`brokerDeduplicationProducerInactivityTimeoutMinutes`), or was never switched on.
@@ -18,8 +25,15 @@ def count_landed(client: Client, topic: str, identity: str, since: int) -> int:
     try:
         reader.seek(max(since - CLOCK_MARGIN_MILLISECONDS, 0))
         found = 0
+        called = time.monotonic()
         while reader.has_message_available():
-            message = reader.read_next(timeout_millis=10_000)
+            if time.monotonic() - called > 1.0:
+                waiting()
+                called = time.monotonic()
+            try:
+                message = reader.read_next(timeout_millis=READ_MILLISECONDS)
+            except PulsarTimeoutError:
+                break  # what is left is the torso of a chunked message, which no reader ever gets
             found += message.properties().get("HEADRACE_CUT") == identity
         return found
     finally:

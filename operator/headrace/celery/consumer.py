@@ -13,7 +13,7 @@ from headrace.celery.context import context_of
 _log = logging.getLogger(__name__)
 
 
-class Consumer(celery_consumer.Consumer):  # type: ignore[misc]  # Celery has no types
+class Consumer(celery_consumer.Consumer):
     """Takes tasks from Valkey."""
 
     def ensure_connected(self, conn: Any) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 ERROR_LENGTH = 1000
+OURS = "HEADRACE_"
+MARKS = frozenset({"REAL_TOPIC", "ORIGIN_MESSAGE_ID", "RECONSUMETIMES"})
 
 
 def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -16,7 +18,9 @@ def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _properties(origin: dict[str, Any], headers: Mapping[str, Any] | None) -> dict[str, str]:
-    properties = {str(name): str(value) for name, value in (origin.get("properties") or {}).items()}
+    carried = {str(name): str(value) for name, value in (origin.get("properties") or {}).items()}
+    # what an earlier life as a dead letter left is not true of this one
+    properties = {name: value for name, value in carried.items() if name not in MARKS and not name.startswith(OURS)}
     traceparent = (headers or {}).get("traceparent")
     if isinstance(traceparent, str):
         properties["traceparent"] = traceparent

@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from celery.exceptions import Ignore, Reject, Retry, WorkerLostError
+from celery.exceptions import Ignore, Reject, Retry, TimeLimitExceeded, WorkerLostError
 from celery.worker import request as celery_request
 
 from headrace.celery.context import context_of
 from headrace.celery.execution import TaskLostError
 from headrace.tasks import Refused
 
+NOT_FAILED = (Ignore, Reject, Retry, SystemExit, TimeLimitExceeded, WorkerLostError)
+"""Not the end of a task: the last three are given back to the queue, and counted when they are given up."""
 
-class Request(celery_request.Request):  # type: ignore[misc]  # Celery has no types
+
+class Request(celery_request.Request):
     """Counts what happens to a task."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,8 +55,7 @@ class Request(celery_request.Request):  # type: ignore[misc]  # Celery has no ty
         """The task raised, or took its process down."""
         error = exc_info.exception
         error = getattr(error, "exc", error) if type(error).__name__ == "ExceptionWithTraceback" else error
-        # a lost worker's task is given back, and counted when it is given up
-        if not isinstance(error, Ignore | Reject | Retry | WorkerLostError | SystemExit):
+        if not isinstance(error, NOT_FAILED):
             metrics = self._context_of_worker.metrics
             metrics.failed.labels(*self._labels, type(error).__name__).inc()
             reasons = {Refused: "Refused", TaskLostError: "WorkerLost"}

@@ -22,7 +22,7 @@ class Channel(kombu_redis.Channel):
     def _get_client(self) -> Any:
         parent: Any = super()._get_client()
 
-        class Client(parent):  # type: ignore[misc]
+        class Client(parent):
             def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
                 reply = super().parse_response(connection, command_name, **options)
                 if command_name == "BRPOP" and reply:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import valkey
-from valkey import exceptions
+from valkey.exceptions import ValkeyError
 
 from headrace.api.connection import ValkeyConnection
 from headrace.process.configuration import Secrets
@@ -15,14 +15,8 @@ from headrace.process.configuration import Secrets
 SOCKET_TIMEOUT_SECONDS = 10.0
 """No command of ours blocks for longer; a half-open connection shows after this."""
 
-VALKEY_AWAY = (
-    exceptions.ConnectionError,  # refused logins and a server that still loads are kinds of it
-    exceptions.TimeoutError,
-    exceptions.OutOfMemoryError,
-    exceptions.ReadOnlyError,
-    OSError,
-)
-"""What a Valkey raises that is away, loading, full, failing over, or refuses us: time or an operator mends it."""
+VALKEY_TROUBLE: tuple[type[Exception], ...] = (ValkeyError, OSError)
+"""What a Valkey raises that is away, loading, full, failing over, or refuses us: time or a person mends it."""
 
 
 @dataclass(frozen=True)

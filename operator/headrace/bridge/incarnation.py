@@ -1,0 +1,41 @@
+"""Is the topic still the one that the watermark speaks of?"""
+
+from __future__ import annotations
+
+import time
+
+from headrace.bridge.delivery import Position
+from headrace.bridge.pulsar_library import Client, MessageId, core
+
+CHECK_SECONDS = 10.0
+READ_MILLISECONDS = 5_000
+
+
+class Incarnations:
+    """A Pulsar that was set up anew counts its ledgers from the beginning, so all its messages lie below an old
+    watermark and would be dropped as redelivered. Such a topic ends before the watermark, which no living one does.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._checked: dict[str, float] = {}
+
+    def due(self, partition: str) -> bool:
+        """Whether *partition* was not looked at lately."""
+        last = self._checked.get(partition)
+        return last is None or time.monotonic() - last > CHECK_SECONDS
+
+    def ends_before(self, partition: str, mark: Position) -> bool:
+        """Whether *partition*, which holds at least one message, ends before *mark*."""
+        reader = self._client.create_reader(partition, core.MessageId.latest, start_message_id_inclusive=True)
+        try:
+            end = position(reader.read_next(timeout_millis=READ_MILLISECONDS).message_id())
+        finally:
+            reader.close()
+        self._checked[partition] = time.monotonic()
+        return end[:2] < mark[:2]
+
+
+def position(identity: MessageId) -> Position:
+    """A message's position in its partition."""
+    return identity.ledger_id(), identity.entry_id(), identity.batch_index()
