@@ -5,7 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.desired.labels import child_labels, pod_selector, selector_string
 from headrace.desired.names import child_name, label_value
+from tests.unit.desired.cases import load
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 names = st.from_regex(_SUBDOMAIN, fullmatch=True).filter(lambda name: len(name) <= 253)
@@ -30,6 +32,12 @@ def test_p7_two_resources_never_share_a_child(first: str, second: str, suffix: s
 def test_a_label_value_is_valid(name: str) -> None:
     assert len(label_value(name)) <= 63
     assert re.fullmatch("[a-z0-9]([-a-z0-9.]*[a-z0-9])?", label_value(name))
+
+
+def test_the_scale_subresource_selects_the_pods() -> None:
+    worker = load("worker-minimal")
+    assert selector_string(worker) == "headrace.dev/kind=ValkeyWorker,headrace.dev/name=pricing"
+    assert pod_selector(worker).items() <= child_labels(worker).items()
 
 
 def test_ordinary_names_stay_readable() -> None:
