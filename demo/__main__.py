@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         return INTERRUPTED
     except (OSError, RuntimeError) as error:
         # what a machine lacks, or what a command answered; each says in its own words what to do
-        console.print(f"\ndemo: {error}", markup=False)
+        console.print(f"\ndemo: {error}", markup=False, soft_wrap=True)
         return 1
 
 
@@ -50,13 +50,17 @@ def run(events: int) -> int:
     prepare(cluster)
     sources = Sources(cluster.kubeconfig)
     stage.start_producer(cluster, events)
-    if not live.show_until_finished(console, sources.figures, events):
-        console.print(f"Nothing has moved for {live.STALLED_AFTER_SECONDS:.0f} s. What there is:")
-    console.print(f"\n$ kubectl get hybridpipelines,valkeyworkers,pulsarbridges --namespace {NAMESPACE}")
+    figures = live.show_until_finished(console, sources.figures, events)
+    if not figures.all_finished(events):
+        console.print(f"Nothing has moved for {live.STALLED_AFTER_SECONDS:.0f} s: the ledger tells what is missing.")
+    stage.start_ledger(cluster)
+    with step("status catches up with the last events"):
+        stage.await_dead_letters(cluster, figures.dead_letters)
     resources = "hybridpipelines,valkeyworkers,pulsarbridges"
+    console.print(f"\n$ kubectl get {resources} --namespace {NAMESPACE}", soft_wrap=True)
     console.print(cluster.kubectl("get", resources, f"--namespace={NAMESPACE}"), markup=False, soft_wrap=True)
     with step("ledger, read back from the topics"):
-        stage.run_ledger(cluster)
+        stage.await_ledger(cluster)
     report = closing.Report.read(sources.log(LEDGER))
     closing.show(console, report)
     console.print(report.last_line(), soft_wrap=True)

@@ -53,7 +53,8 @@ class Figures:
 def pipeline_figures(pages: Iterable[str], producer_log: str) -> Figures:
     """Put the figures together from the pods' metrics pages and the last lines that the producer printed.
 
-    What waits: sent and not yet taken by the ingest bridge, in Celery's queue, in the outbox.
+    What waits: sent and not yet taken by the ingest bridge, in Celery's queue, in the outbox. The pods sample the
+    lengths of these every few seconds only, so what cannot wait any more (it has its outcome) is taken off.
     """
     sent, complete = producer_progress(producer_log)
     totals = dict.fromkeys(("taken", "in valkey", "done", "duplicates", "dead letters"), 0)
@@ -61,10 +62,11 @@ def pipeline_figures(pages: Iterable[str], producer_log: str) -> Figures:
         for figure, value in samples(page):
             totals[figure] += int(value)
     in_pulsar = max(0, sent - totals["taken"] - totals["duplicates"])
+    without_outcome = max(0, sent - totals["duplicates"] - totals["done"] - totals["dead letters"])
     return Figures(
         sent=sent,
         sending_complete=complete,
-        waiting=in_pulsar + totals["in valkey"],
+        waiting=min(in_pulsar + totals["in valkey"], without_outcome),
         done=totals["done"],
         duplicates=totals["duplicates"],
         dead_letters=totals["dead letters"],

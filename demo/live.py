@@ -16,8 +16,8 @@ STALLED_AFTER_SECONDS = 120.0
 COLUMNS = ("sent", "in queue", "done", "duplicates dropped", "dead-lettered", "events/s")
 
 
-def show_until_finished(console: Console, look: Callable[[], Figures], events: int) -> bool:
-    """Show the figures until each event has its outcome; return False when nothing has moved for two minutes."""
+def show_until_finished(console: Console, look: Callable[[], Figures], events: int) -> Figures:
+    """Show the figures until each event has its outcome, or nothing has moved for two minutes; return the last."""
     rate, shown = Rate(), Shown(console, events)
     seen, moved = Figures(), time.monotonic()
     with shown:
@@ -27,10 +27,8 @@ def show_until_finished(console: Console, look: Callable[[], Figures], events: i
             if figures != seen:
                 seen, moved = figures, now
             shown.update(figures, rate.add(now, figures.finished))
-            if figures.all_finished(events):
-                return True
-            if now - moved > STALLED_AFTER_SECONDS:
-                return False
+            if figures.all_finished(events) or now - moved > STALLED_AFTER_SECONDS:
+                return figures
             time.sleep(LOOK_EVERY_SECONDS)
 
 
@@ -74,7 +72,7 @@ class Shown:
             self._print_line()
 
     def _print_line(self) -> None:
-        self._console.print(self._line)
+        self._console.print(self._line, soft_wrap=True)
         self._line_due = time.monotonic() + LINE_EVERY_SECONDS
         self._line = ""
 

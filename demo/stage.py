@@ -1,5 +1,6 @@
 """Everything before the first event and after the last: images, brokers, chart, pipeline, Jobs."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -20,8 +21,9 @@ CHART = ROOT / "charts" / "headrace"
 OPERATOR_NAMESPACE = "headrace-system"
 RELEASE = "headrace"
 IMAGE = "localhost/headrace-demo:dev"
-READY_SECONDS = 300
+READY_SECONDS = 180
 LEDGER_SECONDS = 300
+STATUS_SECONDS = 60
 
 
 def provide_images(cluster: Cluster) -> None:
@@ -84,6 +86,8 @@ def fresh_namespace(cluster: Cluster) -> None:
     """Make the demo's namespace; what an earlier run left there (also one that crashed) goes first."""
     if cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):
         with step("removing what an earlier run left"):
+            # all of it goes, so nothing needs time to stop in good order
+            cluster.kubectl("delete", "pods", "--all", f"--namespace={NAMESPACE}", "--grace-period=1", "--wait=false")
             cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=180s")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
@@ -122,9 +126,24 @@ def start_producer(cluster: Cluster, events: int) -> None:
     cluster.apply(json.dumps(job))
 
 
-def run_ledger(cluster: Cluster) -> None:
-    """Run the Job that reads the topics back, to its end. Whether it balances stands in its log."""
+def await_dead_letters(cluster: Cluster, count: int) -> None:
+    """Wait until the pipeline's status tells so many dead letters: it is brought up to date every half minute.
+
+    It returns all the same when that does not come true: the status is shown as it is.
+    """
+    condition = f"--for=jsonpath={{.status.deadLetters}}={count}"
+    timeout = f"--timeout={STATUS_SECONDS}s"
+    with contextlib.suppress(CommandError):
+        cluster.kubectl("wait", condition, f"hybridpipeline/{PIPELINE}", f"--namespace={NAMESPACE}", timeout)
+
+
+def start_ledger(cluster: Cluster) -> None:
+    """Start the Job that reads the topics back."""
     cluster.apply(json.dumps(manifest("ledger.yaml")))
+
+
+def await_ledger(cluster: Cluster) -> None:
+    """Wait until the ledger's Job has ended. Whether it balances stands in its log."""
     deadline = time.monotonic() + LEDGER_SECONDS
     while not job_ended(cluster, "ledger"):
         if time.monotonic() > deadline:
