@@ -1,6 +1,7 @@
 """The main job: a HybridPipeline on a real cluster, from Pulsar through Celery back to Pulsar."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -70,16 +71,25 @@ def test_m8_cache_holds_the_payload(shop: Cluster) -> None:
 
 
 def test_p3_at_rest_nothing_is_written(shop: Cluster) -> None:
-    """No object of ours gets a new resourceVersion over more than two refreshes of the live numbers."""
+    """No object of ours gets a new resourceVersion over two refreshes of the live numbers (30 s each)."""
+    kinds = "hpl,vkw,pbr,deployment,configmap,service,poddisruptionbudget"
+    seen: dict[str, str] = {}
+    changed: list[str] = []
+    rest_began = time.monotonic()
 
-    def versions() -> dict[str, str]:
-        kinds = "hpl,vkw,pbr,deployment,configmap,service,poddisruptionbudget"
-        items = json.loads(shop.kubectl("get", kinds, "-o", "json"))["items"]
-        return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}
+    def rested() -> bool:
+        nonlocal rest_began
+        for item in json.loads(shop.kubectl("get", kinds, "-o", "json"))["items"]:
+            name, version = f"{item['kind']}/{item['metadata']['name']}", item["metadata"]["resourceVersion"]
+            if seen.get(name) != version:
+                changed.append(name)
+                seen[name], rest_began = version, time.monotonic()
+        return time.monotonic() - rest_began > 65
 
-    settled = wait_until(lambda: (first := versions()) == versions() and first, "converged")
-    with pytest.raises(AssertionError, match="not in 70 s"):
-        wait_until(lambda: versions() != settled, "a write at rest", seconds=70)
+    try:
+        wait_until(rested, "65 s without a write", seconds=150)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; written: {changed}") from None
 
 
 def test_suspend_stops_the_pods_and_keeps_the_events(shop: Cluster) -> None:
