@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import os
 import platform
+from collections.abc import Callable
 from typing import Any, cast
 
 import kopf
@@ -17,20 +18,16 @@ from headrace.reconcile.kinds import CHILDREN, MONITORING, POD, RESOURCES, SECRE
 _WATCHED = (*RESOURCES, *CHILDREN, *MONITORING, POD, SECRET)
 
 
-def build_registry(watch: Watch, on_started: Any) -> kopf.OperatorRegistry:
+def build_registry(watch: Watch) -> kopf.OperatorRegistry:
     """The handlers: one for all kinds, which takes the event in and returns None."""
     registry = kopf.OperatorRegistry()
 
     async def take(event: Any, **_: Any) -> None:
         watch.take(event["type"], event["object"])
 
-    async def started(**_: Any) -> None:
-        on_started()
-
     for kind in _WATCHED:
         kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(take)
     kopf.on.login(registry=registry)(_login)
-    kopf.on.startup(registry=registry)(started)
     return registry
 
 
@@ -61,10 +58,16 @@ def build_settings(settings: Settings) -> kopf.OperatorSettings:
     return made
 
 
-async def watch_for_ever(watch: Watch, settings: Settings, *, on_started: Any, stop: asyncio.Event) -> None:
-    """Run kopf until *stop*. Returns when stopped, raises what kopf raises."""
-    await kopf.operator(
-        registry=build_registry(watch, on_started),
+async def watch_for_ever(
+    watch: Watch, settings: Settings, *, on_started: Callable[[], None], stop: asyncio.Event
+) -> None:
+    """Run kopf until *stop*. Returns when stopped, raises what kopf raises.
+
+    *on_started* is called when kopf has taken the process's signals, so that they can be taken back.
+    """
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=build_registry(watch),
         settings=build_settings(settings),
         # kopf's own name for itself asks for the user's, and user 65532 has none in the image.
         identity=cast(Any, platform.node()),
@@ -73,6 +76,8 @@ async def watch_for_ever(watch: Watch, settings: Settings, *, on_started: Any, s
         namespaces=settings.namespaces,
         stop_flag=stop,
     )
+    on_started()
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 def _login(**context: Any) -> kopf.ConnectionInfo | None:
