@@ -151,9 +151,9 @@ def test_p7_poison_goes_to_the_dead_letter_topic_with_its_reason(
     sink = {"valkey": {"celery": {"task": "shop.price", "queue": LIST}}}
     document = bridge(valkey, pulsar, topic, sink=sink, deduplicate={"key": "id"})
     running = processes.start("bridge", document).wait_until_ready()
-    letters = wait_for(
-        lambda: len(found := read_topic(pulsar, f"{topic}-{SUBSCRIPTION}-DLQ")) == 2 and found, "two dead letters"
-    )
+    dead_letter_topic = f"{topic}-{SUBSCRIPTION}-DLQ"
+    wait_for(lambda: len(read_topic(pulsar, dead_letter_topic)) == 2, "two dead letters")
+    letters = read_topic(pulsar, dead_letter_topic)
     wait_for_entries(valkey, 2)
     by_reason = {letter.properties()["HEADRACE_REASON"]: letter for letter in letters}
     assert by_reason["InvalidJSON"].data() == b"\xff not json"
@@ -177,7 +177,8 @@ def test_p1_max_depth_holds_messages_back(valkey: Valkey, pulsar: Pulsar, topic:
     taken: list[str] = []
     with valkey.client() as client:
         while len(taken) < 300:
-            wait_for(lambda: client.llen(LIST) == min(50, 300 - len(taken)), "the list is filled up")
+            expected = min(50, 300 - len(taken))
+            wait_for(lambda expected=expected: client.llen(LIST) == expected, "the list is filled up")
             assert running.get("/readyz")[0] == 200
             taken += [client.rpop(LIST) for _ in range(client.llen(LIST))]
         assert client.llen(LIST) == 0

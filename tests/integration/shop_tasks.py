@@ -1,0 +1,43 @@
+"""A Celery app for the tests of the worker."""
+
+import os
+import time
+from typing import Any
+
+import celery
+import valkey
+
+from headrace.tasks import Refused
+
+app = celery.Celery("shop", broker="redis://nowhere.invalid:1/0")
+
+
+def note(name: str) -> int:
+    """Count in the tests' Valkey how often something was done."""
+    with valkey.Valkey.from_url(os.environ["SHOP_VALKEY"]) as client:
+        return int(client.incr(f"note:{name}"))
+
+
+@app.task(name="shop.price", bind=True)
+def price(self: Any, order: dict[str, Any]) -> Any:
+    """Do as the order says."""
+    note(f"{order['id']}:runs")
+    if order.get("refuse"):
+        raise Refused(order["refuse"])
+    if order.get("fail"):
+        raise ValueError(order["fail"])
+    if order.get("die"):
+        os._exit(9)
+    if order.get("odd"):
+        return {"not json": object()}
+    for _ in range(int(order.get("seconds", 0) * 20)):
+        time.sleep(0.05)
+    return {"id": order["id"], "price": 7}
+
+
+@app.task(name="shop.mail")
+def mail(address: str, subject: str = "") -> None:
+    """A task without an outbox."""
+    note("mail:runs")
+    if address == "nobody":
+        raise LookupError("no such address")

@@ -1,0 +1,283 @@
+"""`headrace worker` in Celery mode, with a real Valkey and real processes."""
+
+import base64
+import json
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.bridge.envelope import envelopes
+from testbed.valkey import Valkey
+from tests.integration.dataplane import Headrace, Processes, resource, wait_for
+
+QUEUE = "pricing"
+OUTBOX = "outbox"
+LETTERS = "letters"
+PREFIX = "headrace:{test/shop}"
+PASSWORD = "hunter-2-with/odd:signs@"
+TOPIC = "persistent://shop/orders/events"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    started = Processes(tmp_path)
+    yield started
+    started.end()
+
+
+def worker(valkey: Valkey, *, celery: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    spec = {
+        "valkey": {"url": valkey.url},
+        "celery": {
+            "app": "tests.integration.shop_tasks:app",
+            "queues": [{"name": QUEUE}],
+            "concurrency": 2,
+            **(celery or {}),
+        },
+        "outbox": {"key": OUTBOX, "tasks": ["shop.price"]},
+        "deadLetter": {"key": LETTERS},
+        "retry": {"maxAttempts": 3, "backoff": {"baseSeconds": 1, "capSeconds": 1}},
+        **changes,
+    }
+    return resource("ValkeyWorker", "shop", spec)
+
+
+def start(processes: Processes, valkey: Valkey, document: dict[str, Any], **options: Any) -> Headrace:
+    return processes.start("worker", document, environment={"SHOP_VALKEY": valkey.url}, **options)
+
+
+def order(valkey: Valkey, *, identity: str | None = None, **order: Any) -> str:
+    """Queue an order as the bridge does; returns the task's id."""
+    identity = identity or str(uuid.uuid4())
+    origin = {"topic": TOPIC, "messageId": "1:2:3:4", "key": "k", "properties": {"p": "q", "HEADRACE_CUT": "old"}}
+    envelope = envelopes("shop.price", QUEUE)(
+        identity, json.dumps(order).encode(), {"headrace": origin, "traceparent": TRACE}
+    )
+    with valkey.client() as client:
+        client.lpush(QUEUE, envelope)
+    return identity
+
+
+def call(valkey: Valkey, task: str, *args: Any, body: str | None = None) -> None:
+    """Queue a task as any Celery producer does."""
+    identity = str(uuid.uuid4())
+    message = {
+        "body": body if body is not None else json.dumps([args, {}, {}]),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": task, "id": identity},
+        "properties": {"delivery_tag": identity, "delivery_info": {"exchange": "", "routing_key": QUEUE}},
+    }
+    with valkey.client() as client:
+        client.lpush(QUEUE, json.dumps(message))
+
+
+def records(valkey: Valkey, key: str = OUTBOX) -> list[dict[str, Any]]:
+    with valkey.client() as client:
+        return [json.loads(entry) for entry in client.lrange(key, 0, -1)[::-1]]
+
+
+def wait_for_records(valkey: Valkey, number: int, key: str = OUTBOX, seconds: float = 40) -> list[dict[str, Any]]:
+    wait_for(lambda: len(records(valkey, key)) >= number, f"{number} records in {key}", seconds)
+    return records(valkey, key)
+
+
+def wait_until_settled(valkey: Valkey) -> None:
+    """Nothing waits and nothing is unacknowledged."""
+    with valkey.client() as client:
+        wait_for(lambda: client.llen(QUEUE) + client.hlen(f"{PREFIX}:unacked") == 0, "all is acknowledged")
+
+
+def runs(valkey: Valkey, name: str) -> int:
+    with valkey.client() as client:
+        return int(client.get(f"note:{name}:runs") or 0)
+
+
+@pytest.mark.parametrize("pool", ["Prefork", "Threads", "Solo"])
+def test_results_retries_and_dead_letters(valkey: Valkey, processes: Processes, pool: str) -> None:
+    order(valkey, id="good")
+    order(valkey, id="refused", refuse="the flight was cancelled")
+    order(valkey, id="failing", fail="no luck")
+    order(valkey, id="odd", odd=True)
+    call(valkey, "shop.mail", "somebody")
+    call(valkey, "shop.mail", "nobody")
+    call(valkey, "shop.unknown", 1)
+    call(valkey, "shop.price", body="not json")
+    with valkey.client() as client:
+        client.lpush(QUEUE, "garbage", '{"body": "e30=", "properties": {"delivery_tag": "1", "delivery_info": {}}}')
+    running = start(processes, valkey, worker(valkey, celery={"pool": pool})).wait_until_ready()
+    by_reason: dict[str, list[dict[str, Any]]] = {}
+    for record in [*wait_for_records(valkey, 4), *wait_for_records(valkey, 4, LETTERS)]:
+        by_reason.setdefault(record["reason"], []).append(record)
+    [result] = by_reason.pop(None)
+    assert result["payload"] == {"id": "good", "price": 7}
+    assert (result["key"], result["properties"]) == ("k", {"p": "q", "traceparent": TRACE})
+    [refused] = by_reason.pop("Refused")
+    assert (refused["error"], refused["attempts"]) == ("the flight was cancelled", 1)
+    assert refused["payload"] == {"id": "refused", "refuse": "the flight was cancelled"}
+    assert refused["properties"] == {
+        "p": "q",
+        "traceparent": TRACE,
+        "REAL_TOPIC": TOPIC,
+        "ORIGIN_MESSAGE_ID": "1:2:3:4",
+        "HEADRACE_SOURCE": "ValkeyWorker/test/shop",
+    }
+    failed = {record["error"]: record for record in by_reason.pop("TaskFailed")}
+    assert failed["ValueError: no luck"]["attempts"] == 3
+    assert "not JSON" in failed.pop(next(error for error in failed if "return value" in error))["error"]
+    mail = failed["LookupError: no such address"]
+    assert mail["payload"] == {"task": "shop.mail", "id": mail["payload"]["id"], "args": ["nobody"], "kwargs": {}}
+    assert runs(valkey, "failing") == 3
+    [unknown] = by_reason.pop("TaskNotFound")
+    assert unknown["error"] == "no task is named shop.unknown; known are: shop.mail, shop.price."
+    invalid = by_reason.pop("InvalidRecord")
+    raw = [base64.b64decode(record["payloadBase64"]) for record in invalid if "payloadBase64" in record]
+    assert {b"garbage", b"not json"} <= set(raw)
+    assert not by_reason
+    wait_until_settled(valkey)
+    price, other = {"name": "shop.price", "queue_name": QUEUE}, {"name": "shop.mail"}
+    wait_for(lambda: running.metric("celery_task_succeeded_total", **price) == 1, "the success is counted")
+    assert running.metric("celery_task_failed_total", exception="Refused", **price) == 1
+    assert running.metric("celery_task_retried_total", **price) == 2
+    assert running.metric("celery_task_received_total", **other) == 4
+    assert running.metric("celery_task_runtime_count", **other) == 1
+    assert running.metric("headrace_worker_dead_letters_total", reason="Refused", name="shop") == 1
+    assert running.metric("headrace_worker_consumers", namespace="test") == 1
+    assert running.get("/livez")[0] == 200
+    assert running.stop() == 0
+    assert all(line.startswith("{") for line in running.log().splitlines()), running.log()
+
+
+def test_p2_a_task_that_runs_twice_gives_one_result(valkey: Valkey, processes: Processes) -> None:
+    start(processes, valkey, worker(valkey))
+    identity = order(valkey, id="twice")
+    wait_for_records(valkey, 1)
+    wait_until_settled(valkey)
+    order(valkey, identity=identity, id="twice")
+    order(valkey, identity=identity, id="twice", refuse="too late")
+    order(valkey, id="other")
+    wait_for_records(valkey, 2)
+    wait_until_settled(valkey)
+    assert runs(valkey, "twice") == 3
+    assert [record["payload"]["id"] for record in records(valkey)] == ["twice", "other"]
+
+
+def test_p7_a_task_that_kills_its_process_ends_as_a_dead_letter(valkey: Valkey, processes: Processes) -> None:
+    running = start(processes, valkey, worker(valkey)).wait_until_ready()
+    order(valkey, id="deadly", die=True)
+    order(valkey, id="good")
+    found = {record["reason"]: record for record in wait_for_records(valkey, 2)}
+    assert found[None]["payload"]["id"] == "good"
+    assert found["WorkerLost"]["attempts"] == 3
+    assert found["WorkerLost"]["payload"] == {"id": "deadly", "die": True}
+    assert runs(valkey, "deadly") == 3
+    assert running.process.poll() is None
+    wait_until_settled(valkey)
+
+
+def test_p7_a_task_beyond_its_time_limit_ends_as_a_dead_letter(valkey: Valkey, processes: Processes) -> None:
+    document = worker(valkey, celery={"timeLimitSeconds": 1}, retry={"maxAttempts": 2})
+    start(processes, valkey, document).wait_until_ready()
+    order(valkey, id="slow", seconds=60)
+    [letter] = wait_for_records(valkey, 1)
+    assert (letter["reason"], letter["attempts"], runs(valkey, "slow")) == ("WorkerLost", 2, 2)
+    wait_until_settled(valkey)
+
+
+def test_p1_p2_a_killed_worker_loses_nothing(valkey: Valkey, processes: Processes) -> None:
+    document = worker(valkey, celery={"visibilityTimeoutSeconds": 3, "results": {"enabled": False}})
+    for number in range(30):
+        order(valkey, id=f"o{number}", seconds=0.5)
+    first = start(processes, valkey, document).wait_until_ready()
+    wait_for_records(valkey, 4)
+    first.kill()
+    start(processes, valkey, document)
+    wait_for_records(valkey, 30, seconds=60)
+    wait_until_settled(valkey)
+    assert sorted(record["payload"]["id"] for record in records(valkey)) == sorted(f"o{number}" for number in range(30))
+
+
+def test_p1_sigterm_lets_tasks_finish_and_gives_the_rest_back(valkey: Valkey, processes: Processes) -> None:
+    document = worker(valkey, terminationGracePeriodSeconds=11)
+    running = start(processes, valkey, document).wait_until_ready()
+    order(valkey, id="short", seconds=2)
+    order(valkey, id="long", seconds=600)
+    wait_for(lambda: runs(valkey, "short") and runs(valkey, "long"), "both run")
+    order(valkey, id="waiting")
+    assert running.stop(seconds=11) == 0
+    assert [record["payload"]["id"] for record in records(valkey)] == ["short"]
+    with valkey.client() as client:
+        left = [json.loads(json.loads(entry)["body"])[0][0]["id"] for entry in client.lrange(QUEUE, 0, -1)]
+        assert client.hlen(f"{PREFIX}:unacked") == 0
+    assert sorted(left) == ["long", "waiting"]
+
+
+def test_p1_p5_an_outage_of_valkey_shows_kills_nothing_and_loses_nothing(valkey: Valkey, processes: Processes) -> None:
+    document = worker(valkey, celery={"results": {"enabled": False}})
+    running = start(processes, valkey, document).wait_until_ready()
+    for number in range(8):
+        order(valkey, id=f"o{number}", seconds=1)
+    wait_for(lambda: runs(valkey, "o0") and runs(valkey, "o1"), "the first two run")
+    valkey.kill()
+    wait_for(lambda: running.get("/readyz")[0] == 503, "it is not ready")
+    assert running.get("/livez")[0] == 200
+    wait_for(lambda: "valkey does not take a task's record" in running.log(), "a finished task waits for Valkey")
+    valkey.start()
+    wait_for_records(valkey, 8, seconds=60)
+    running.wait_until_ready()
+    assert sorted(record["payload"]["id"] for record in records(valkey)) == sorted(f"o{number}" for number in range(8))
+
+
+def test_p6_the_password_is_never_in_a_log(tmp_path: Path, processes: Processes) -> None:
+    with Valkey(tmp_path / "locked", password=PASSWORD) as locked:
+        document = worker(locked)
+        document["spec"]["valkey"]["auth"] = {"secretRef": {"name": "valkey"}}
+        right = start(processes, locked, document, secrets={"valkey/password": PASSWORD}).wait_until_ready()
+        wrong = start(processes, locked, document, secrets={"valkey/password": "wrong-password"})
+        call(locked, "shop.unknown")
+        wait_for(lambda: "TaskNotFound" in json.dumps(records(locked, LETTERS)), "the right one works")
+        wait_for(lambda: "invalid username-password pair" in wrong.log(), "the wrong one says so")
+        assert wrong.get("/readyz")[0] == 503
+        assert wrong.get("/livez")[0] == 200
+        locked.kill()
+        wait_for(lambda: "onnection refused" in right.log(), "the outage is logged")
+        for one in (right, wrong):
+            assert one.process.poll() is None
+            one.signal(signal.SIGTERM)
+        for one, password in ((right, PASSWORD), (wrong, "wrong-password")):
+            assert one.process.wait(40) == 0
+            assert password not in one.log()
+            assert "hunter" not in one.log()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"outbox": {"key": OUTBOX, "tasks": ["shop.prize"]}},
+            "outbox.tasks: shop.prize is not registered in tests.integration.shop_tasks:app,"
+            " which has: shop.mail, shop.price.",
+        ),
+        ({"celery": {"app": "no_such_module:app"}}, "celery.app: cannot import no_such_module: there is no module"),
+        (
+            {"celery": {"app": "tests.integration.shop_tasks:application"}},
+            "celery.app: tests.integration.shop_tasks has no Celery app named application; it has app.",
+        ),
+        ({"celery": {"app": "shop"}}, "spec.celery: app must read module:attribute"),
+        ({"valkey": {"url": "valkey://a:1/0", "auth": {"secretRef": {"name": "v"}}}}, "valkey/password is missing"),
+    ],
+)
+def test_a_configuration_that_cannot_work_ends_with_one_clear_sentence(
+    valkey: Valkey, processes: Processes, changes: dict[str, Any], message: str
+) -> None:
+    document = worker(valkey)
+    document["spec"].update(changes)
+    running = start(processes, valkey, document)
+    assert running.process.wait(20) == 78
+    assert message in running.termination()
+    assert running.termination().count("\n") == 1
