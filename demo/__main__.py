@@ -55,7 +55,7 @@ def run(events: int) -> int:
         console.print(f"Nothing has moved for {live.STALLED_AFTER_SECONDS:.0f} s: the ledger tells what is missing.")
     stage.start_ledger(cluster)
     with step("status catches up with the last events"):
-        stage.await_dead_letters(cluster, figures.dead_letters)
+        stage.await_status(cluster, figures.dead_letters)
     resources = "hybridpipelines,valkeyworkers,pulsarbridges"
     console.print(f"\n$ kubectl get {resources} --namespace {NAMESPACE}", soft_wrap=True)
     console.print(cluster.kubectl("get", resources, f"--namespace={NAMESPACE}"), markup=False, soft_wrap=True)

@@ -86,9 +86,11 @@ def fresh_namespace(cluster: Cluster) -> None:
     """Make the demo's namespace; what an earlier run left there (also one that crashed) goes first."""
     if cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):
         with step("removing what an earlier run left"):
-            # all of it goes, so nothing needs time to stop in good order
-            cluster.kubectl("delete", "pods", "--all", f"--namespace={NAMESPACE}", "--grace-period=1", "--wait=false")
-            cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=180s")
+            # A namespace with running pods takes half their grace period to notice that they have ended.
+            kinds = "hybridpipelines,valkeyworkers,pulsarbridges,jobs,deployments"
+            waiting = ("--wait", "--timeout=180s")
+            cluster.kubectl("delete", kinds, "--all", "--cascade=foreground", f"--namespace={NAMESPACE}", *waiting)
+            cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", *waiting)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
     cluster.apply(json.dumps(namespace))
@@ -126,15 +128,18 @@ def start_producer(cluster: Cluster, events: int) -> None:
     cluster.apply(json.dumps(job))
 
 
-def await_dead_letters(cluster: Cluster, count: int) -> None:
-    """Wait until the pipeline's status tells so many dead letters: it is brought up to date every half minute.
+def await_status(cluster: Cluster, dead_letters: int) -> None:
+    """Wait until the status tells that nothing waits and so many are dead: it is renewed every half minute.
 
     It returns all the same when that does not come true: the status is shown as it is.
     """
-    condition = f"--for=jsonpath={{.status.deadLetters}}={count}"
-    timeout = f"--timeout={STATUS_SECONDS}s"
+    bridges = (f"pulsarbridge/{PIPELINE}-ingest", f"pulsarbridge/{PIPELINE}-results")
+    everything = (f"hybridpipeline/{PIPELINE}", *bridges, f"valkeyworker/{PIPELINE}-process")
+    here, timeout = f"--namespace={NAMESPACE}", f"--timeout={STATUS_SECONDS}s"
     with contextlib.suppress(CommandError):
-        cluster.kubectl("wait", condition, f"hybridpipeline/{PIPELINE}", f"--namespace={NAMESPACE}", timeout)
+        cluster.kubectl("wait", "--for=jsonpath={.status.backlog}=0", *everything, here, timeout)
+        condition = f"--for=jsonpath={{.status.deadLetters}}={dead_letters}"
+        cluster.kubectl("wait", condition, f"hybridpipeline/{PIPELINE}", *bridges, here, timeout)
 
 
 def start_ledger(cluster: Cluster) -> None:
