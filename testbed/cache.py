@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from testbed.progress import say
+
 STAGING_PREFIX = ".staging-"
 
 
@@ -28,7 +30,11 @@ def lock(name: str) -> Iterator[None]:
     folder = root() / "locks"
     folder.mkdir(exist_ok=True)
     with (folder / name.replace("/", "-")).open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another run that holds {name}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 

@@ -15,6 +15,7 @@ from testbed.progress import say, step
 
 # kube-apiserver 1.36 does not compile with less.
 OLDEST = (1, 26)
+BUILDING = "go-workspace"
 # A pinned toolchain with its checksum, made by `make lock`.
 PINNED = Path(__file__).parents[1] / "requirements" / "go.txt"
 
@@ -82,15 +83,15 @@ def wrapper_module(folder: Path, module: str, version: str, imports: Sequence[st
 
 
 def workspace() -> Path:
-    """Where module and build caches are while something is built."""
+    """Where module and build caches are while something is built; hold the lock `BUILDING` meanwhile."""
     return cache.root() / "go-workspace"
 
 
 def remove_workspace() -> None:
     """Remove the module and build caches, 10 GB after all builds, unless HEADRACE_KEEP_GO_CACHE=1."""
     if workspace().exists() and os.environ.get("HEADRACE_KEEP_GO_CACHE") != "1":
-        with step("removing Go's build cache"):
-            shutil.rmtree(workspace())
+        with cache.lock(BUILDING), step("removing Go's build cache"):
+            shutil.rmtree(workspace(), ignore_errors=True)
 
 
 def _overrides() -> dict[str, str]:

@@ -120,7 +120,11 @@ def _found(name: str, version: str) -> Path | None:
 def _get_kubernetes(target: Path) -> None:
     if download.kubernetes(KUBERNETES_VERSION, KUBERNETES_PROGRAMS, target):
         return
-    go = golang.go()
+    with cache.lock(golang.BUILDING):
+        _build_kubernetes(golang.go(), target)
+
+
+def _build_kubernetes(go: golang.Go, target: Path) -> None:
     folder = golang.workspace() / "kubernetes"
     folder.mkdir(parents=True, exist_ok=True)
     with step(f"Kubernetes {KUBERNETES_VERSION}: source from the Go module proxy"):
@@ -163,10 +167,11 @@ HELM_STAMP = "helm.sh/helm/v3/internal/version.version"
 
 
 def _go_install(command: str, target: Path, *stamp: str) -> None:
-    go = golang.go()
-    golang.workspace().mkdir(parents=True, exist_ok=True)
     module, version = command.split("@")
-    with step(f"building {module.rpartition('/')[2]} {version.removeprefix('v')}"):
+    name = module.rpartition("/")[2]
+    with cache.lock(golang.BUILDING), step(f"building {name} {version.removeprefix('v')}"):
+        go = golang.go()
+        golang.workspace().mkdir(parents=True, exist_ok=True)
         flags: Sequence[str] = ("-s", "-w", *stamp)
         # `go install` of another module's command leaves no choice of the target but GOBIN
         installer = golang.Go(go.program, {"GOBIN": str(target), "GOFLAGS": "-modcacherw -buildvcs=false"})
