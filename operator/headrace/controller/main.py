@@ -73,6 +73,7 @@ class Operator:
         self._metrics = metrics = Metrics()
         cache = Cache()
         self._queue = queue = KeyedQueue(time.monotonic)
+        metrics.queue_depth.set_function(lambda: len(queue))
         # The Lease writes through a client that does not ask whether we lead.
         self._lease = lease = Lease(
             ApiServer(client), settings.lease_namespace, settings.lease_name, settings.identity, time.monotonic

@@ -76,6 +76,11 @@ class Metrics:
             else:
                 _remove(gauge, place)
 
+    def hide_all(self) -> None:
+        """This process knows of no resource any more: another one leads."""
+        for key in list(self._shown):
+            self.hide(key)
+
     def hide(self, key: Key) -> None:
         """The resource is gone."""
         place = (key.kind, key.namespace, key.name)

@@ -54,6 +54,7 @@ class Workers:
                 await asyncio.wait([*crew, lost], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._metrics.leader.set(0)
+                self._metrics.hide_all()
                 for task in (*crew, lost):
                     task.cancel()
                 results = await asyncio.gather(*crew, lost, return_exceptions=True)
@@ -64,7 +65,6 @@ class Workers:
     async def _work(self) -> None:
         while True:
             key, thorough = await self._queue.get()
-            self._metrics.queue_depth.set(len(self._queue))
             began = time.monotonic()
             result = "error"
             try:

@@ -12,7 +12,13 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 
-from headrace.pulsar.errors import AuthenticationFailedError, ConflictError, NotFoundError, PulsarUnreachableError
+from headrace.pulsar.errors import (
+    AuthenticationFailedError,
+    ConflictError,
+    NotFoundError,
+    PulsarSilentError,
+    PulsarUnreachableError,
+)
 
 TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 _REDIRECTS = 5
@@ -94,7 +100,7 @@ class PulsarAdmin:
                         continue
                     return self._answer(response.status, await response.read())
             except (aiohttp.ClientError, OSError) as error:
-                raise self._unreachable(_cause(error)) from None
+                raise PulsarSilentError(str(self._unreachable(_cause(error)))) from None
         raise self._unreachable("it redirects without end")
 
     def _redirected(self, url: str, location: str) -> str:

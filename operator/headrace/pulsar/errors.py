@@ -9,6 +9,10 @@ class PulsarUnreachableError(PulsarError):
     """The admin API does not answer, or answers that it cannot serve now (5xx)."""
 
 
+class PulsarSilentError(PulsarUnreachableError):
+    """Nobody answers at the address at all."""
+
+
 class AuthenticationFailedError(PulsarError):
     """The admin API refused the credentials (401), or they may not do this (403)."""
 

@@ -198,7 +198,7 @@ def _checked(status: int, body: Any) -> Object:
     message = message or f"HTTP {status}"
     if status in (404, 409, 410):
         raise OutdatedError(message)
-    if status == 429 or status >= 500 or status == 401:
+    if status == 429 or status >= 500 or status == 401 or "is being terminated" in message:
         raise KubernetesUnavailableError(message)
     if status == 422:
         raise KubernetesInvalidError(message)

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.pulsar_bridge import PulsarBridge, PulsarBridgeSpec
 from headrace.api.resource import Resource
+from headrace.api.valkey_worker import ValkeyWorkerSpec
 from headrace.pulsar.admin import PulsarAdmin
 from headrace.pulsar.errors import PulsarError, PulsarUnreachableError
 from headrace.pulsar.facts import PulsarFacts
@@ -20,6 +21,7 @@ from headrace.pulsar.perform import perform
 from headrace.pulsar.plan import Action
 from headrace.pulsar.wanted import DEAD_LETTER_SUBSCRIPTION, wanted
 from headrace.reconcile.address import seen_from_operator
+from headrace.reconcile.outages import Outages
 from headrace.reconcile.outcome import status_of
 from headrace.reconcile.secrets import Credentials
 from headrace.reconcile.snapshot import Numbers
@@ -62,6 +64,7 @@ class Brokers:
         self._clock = clock
         self._live_seconds = live_seconds
         self._memories: dict[str, _Memory] = {}
+        self._outages = Outages(clock)
 
     async def ask(
         self, resource: Resource, credentials: Credentials, body: Mapping[str, Any], *, thorough: bool
@@ -94,9 +97,14 @@ class Brokers:
     async def _ask_now(
         self, resource: Resource, credentials: Credentials, body: Mapping[str, Any], facts: PulsarFacts | None
     ) -> Answers:
+        place, spec = resource.metadata.namespace, resource.spec
+        addresses = [
+            seen_from_operator(spec.valkey.url, place) if isinstance(spec, ValkeyWorkerSpec | PulsarBridgeSpec) else "",
+            seen_from_operator(spec.pulsar.admin_url, place) if isinstance(spec, PulsarBridgeSpec) else "",
+        ]
         valkey, pulsar = await asyncio.gather(
-            _attempt(ask_valkey(resource, credentials)),
-            _attempt(self._ask_pulsar(resource, credentials, body, facts)),
+            _attempt(self._outages.ask(addresses[0], lambda: ask_valkey(resource, credentials))),
+            _attempt(self._outages.ask(addresses[1], lambda: self._ask_pulsar(resource, credentials, body, facts))),
         )
         problems = tuple(answer for answer in (valkey, pulsar) if isinstance(answer, Exception))
         numbers = valkey if isinstance(valkey, Numbers) else Numbers()

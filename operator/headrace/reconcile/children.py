@@ -6,6 +6,7 @@ from typing import Any
 
 from headrace.desired.difference import first_difference
 from headrace.reconcile.kinds import Reference
+from headrace.reconcile.outcome import status_of
 from headrace.reconcile.ownership import Ownership, first_drift, ownership
 from headrace.reconcile.plan import Apply, Delete, Event
 from headrace.reconcile.snapshot import Snapshot
@@ -53,7 +54,9 @@ def plan_children(
     if problems:
         # Pods read their siblings by name: with one of those in other hands they must not be started or changed.
         apply = [each for each in apply if each.reference.kind != "Deployment"]
-    events = [*_rollout_events(apply, snapshot), *_other_events(apply)]
+    events = [*_rollout_events(apply, snapshot), *_creation_events(apply)]
+    if not events and _settled(snapshot):
+        events = [*_correction_events(apply)]
     return ChildPlan(tuple(apply), _surplus(snapshot, desired), tuple(events), tuple(problems))
 
 
@@ -101,10 +104,18 @@ def _rollout_events(apply: Sequence[Apply], snapshot: Snapshot) -> Iterable[Even
     yield Event("Normal", "RollingOut", f"Rolling out {deployment.reference}: {cause or deployment.difference}")
 
 
-def _other_events(apply: Sequence[Apply]) -> Iterable[Event]:
+def _settled(snapshot: Snapshot) -> bool:
+    """Whether this spec has been handled before, so that a difference is somebody else's doing."""
+    observed = status_of(snapshot.body).get("observedGeneration")
+    return bool(observed == snapshot.body["metadata"].get("generation"))
+
+
+def _creation_events(apply: Sequence[Apply]) -> Iterable[Event]:
     made = [str(each.reference) for each in apply if each.live_uid is None]
     if made:
         yield Event("Normal", "Created", f"Created {', '.join(made)}")
+
+
+def _correction_events(apply: Sequence[Apply]) -> Iterable[Event]:
     for each in apply:
-        if each.live_uid:
-            yield Event("Normal", "Applied", f"Applied {each.reference}: {each.difference} differed")
+        yield Event("Normal", "DriftCorrected", f"Corrected {each.reference}: {each.difference} was different")

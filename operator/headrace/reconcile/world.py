@@ -245,6 +245,7 @@ class World:
                 self._cache.drop(each.reference)
                 raise
             self._cache.put(live)
+            logger.info("Applied %s", each.reference, extra={"difference": each.difference or "new"})
         return []
 
     async def _write_status(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:

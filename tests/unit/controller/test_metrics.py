@@ -35,3 +35,6 @@ def test_a_resource_that_is_gone_leaves_no_series() -> None:
     metrics.hide(KEY)
     metrics.hide(KEY)
     assert 'name="x"' not in text(metrics)
+    metrics.show(KEY, ready("True"))
+    metrics.hide_all()
+    assert 'name="x"' not in text(metrics)

@@ -189,3 +189,14 @@ def test_alerts_without_the_prometheus_operator_never_hold_ready_back() -> None:
     with_operator = plan(Snapshot(made, inputs, live(made, inputs)))
     assert states(with_operator)["AlertsReady"] == ("True", "Succeeded")
     assert {"PodMonitor", "PrometheusRule"} <= {reference.kind for reference in live(made, inputs)}
+
+
+def test_a_correction_names_the_field_that_somebody_changed() -> None:
+    made = body("ValkeyWorker", replicas=2)
+    children = live(made)
+    children[DEPLOYMENT]["spec"]["replicas"] = 7
+    (event,) = [event for event in plan(Snapshot(made, INPUTS, children)).events if event.reason == "DriftCorrected"]
+    assert event.message == "Corrected Deployment/x-worker: spec.replicas was different"
+    edited = body("ValkeyWorker", generation=2, replicas=3)
+    edited["status"]["observedGeneration"] = 1
+    assert "DriftCorrected" not in [event.reason for event in plan(Snapshot(edited, INPUTS, live(made))).events]
