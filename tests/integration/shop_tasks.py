@@ -18,7 +18,7 @@ def note(name: str) -> int:
         return int(client.incr(f"note:{name}"))
 
 
-@app.task(name="shop.price", bind=True)
+@app.task(name="shop.price", bind=True)  # type: ignore[untyped-decorator]
 def price(self: Any, order: dict[str, Any]) -> Any:
     """Do as the order says."""
     note(f"{order['id']}:runs")
@@ -35,7 +35,7 @@ def price(self: Any, order: dict[str, Any]) -> Any:
     return {"id": order["id"], "price": 7}
 
 
-@app.task(name="shop.mail")
+@app.task(name="shop.mail")  # type: ignore[untyped-decorator]
 def mail(address: str, subject: str = "") -> None:
     """A task without an outbox."""
     note("mail:runs")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from valkey import Valkey as Client
 
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
@@ -178,11 +179,15 @@ def test_p1_max_depth_holds_messages_back(valkey: Valkey, pulsar: Pulsar, topic:
     with valkey.client() as client:
         while len(taken) < 300:
             expected = min(50, 300 - len(taken))
-            wait_for(lambda expected=expected: client.llen(LIST) == expected, "the list is filled up")
+            wait_for_length(client, expected)
             assert running.get("/readyz")[0] == 200
             taken += [client.rpop(LIST) for _ in range(client.llen(LIST))]
         assert client.llen(LIST) == 0
     assert Counter(taken) == Counter(texts(messages))
+
+
+def wait_for_length(client: Client, length: int) -> None:
+    wait_for(lambda: client.llen(LIST) == length, "the list is filled up")
 
 
 POINTS = {

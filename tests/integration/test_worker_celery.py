@@ -111,8 +111,8 @@ def test_results_retries_and_dead_letters(valkey: Valkey, processes: Processes, 
     with valkey.client() as client:
         client.lpush(QUEUE, "garbage", '{"body": "e30=", "properties": {"delivery_tag": "1", "delivery_info": {}}}')
     running = start(processes, valkey, worker(valkey, celery={"pool": pool})).wait_until_ready()
-    by_reason: dict[str, list[dict[str, Any]]] = {}
-    for record in [*wait_for_records(valkey, 4), *wait_for_records(valkey, 4, LETTERS)]:
+    by_reason: dict[str | None, list[dict[str, Any]]] = {}
+    for record in [*wait_for_records(valkey, 5), *wait_for_records(valkey, 4, LETTERS)]:
         by_reason.setdefault(record["reason"], []).append(record)
     [result] = by_reason.pop(None)
     assert result["payload"] == {"id": "good", "price": 7}

@@ -69,7 +69,7 @@ class Consumer(celery_consumer.Consumer):
         try:
             args, kwargs, _ = message.decode()
             payload, raw = letters.task_payload(name, str(task_id), args, kwargs, headers), None
-        except Exception:
+        except Exception:  # whatever the decoder does not like
             payload, raw = None, _bytes(message.body)
         record = letters.dead_letter(
             reason=reason,

@@ -16,6 +16,22 @@ Bury = Callable[[str, bytes, str], None]
 _bury: list[Bury] = []
 
 
+def problem_of(entry: bytes) -> str | None:
+    """Why kombu could not take *entry* as a message; None when it can."""
+    try:
+        message = json.loads(entry)
+        properties = message["properties"]
+        delivery = properties["delivery_info"]
+        needed = (message["body"], properties["delivery_tag"], delivery["exchange"], delivery["routing_key"])
+    except ValueError as error:
+        return str(error)
+    except KeyError as error:
+        return f"it has no {error.args[0]}"
+    except TypeError:
+        return "it does not have the shape of one"
+    return None if all(isinstance(part, str) for part in needed) else "it does not have the shape of one"
+
+
 class Channel(kombu_redis.Channel):
     """kombu parses an entry after it took it, and an entry that is not JSON ends the worker: it would be lost."""
 
@@ -25,18 +41,15 @@ class Channel(kombu_redis.Channel):
         class Client(parent):
             def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
                 reply = super().parse_response(connection, command_name, **options)
-                if command_name == "BRPOP" and reply:
-                    queue, entry = reply
-                    try:
-                        if isinstance(json.loads(entry), dict):
-                            return reply
-                        problem = "it is not a JSON object"
-                    except ValueError as error:
-                        problem = str(error)
-                    for bury in _bury:
-                        bury(queue.decode(), entry, problem)
-                    return None
-                return reply
+                if command_name != "BRPOP" or not reply:
+                    return reply
+                queue, entry = reply
+                problem = problem_of(entry)
+                if problem is None:
+                    return reply
+                for bury in _bury:
+                    bury(queue.decode(), entry, problem)
+                return None
 
         return Client
 

@@ -8,12 +8,14 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
 import billiard.util
 import celery
 from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
 
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.valkey_worker import ValkeyWorker
@@ -39,6 +41,7 @@ _log = logging.getLogger(__name__)
 
 def run(config: str | Path) -> int:
     """Run the worker until SIGTERM; returns the exit status: 0, or 78 when the configuration is wrong."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery brings its own handler
     secrets = Secrets()
     logs.configure(secrets.values)
     try:
@@ -89,7 +92,8 @@ def _start(app: celery.Celery, worker: ValkeyWorker) -> int:
         quiet=True,
     )
     # Celery and its process pool write some lines past the logging that was set up, as plain text
-    sys.__stdout__ = sys.__stderr__  # type: ignore[misc]
+    sys.__stdout__ = Path(os.devnull).open("w")  # type: ignore[misc]  # noqa: SIM115
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     billiard_logger = billiard.util.get_logger()
     billiard_logger.propagate = True
     billiard_logger.setLevel(logging.WARNING)

@@ -1,0 +1,241 @@
+"""What a bridge does when its brokers are away, its topics missing or its configuration wrong."""
+
+import json
+import signal
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import valkey as valkey_library
+
+from testbed.loopback import free_ports
+from testbed.pulsar import Pulsar
+from testbed.valkey import Valkey
+from tests.integration.dataplane import (
+    Processes,
+    connections,
+    create_topic,
+    payloads,
+    publish,
+    resource,
+    wait_for,
+)
+
+PASSWORD = "swordfish/with:odd@signs"
+ROOT = "persistent://public/default"
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    started = Processes(tmp_path)
+    yield started
+    started.end()
+
+
+def outward(valkey: Valkey, pulsar: Pulsar, topic: str) -> dict[str, Any]:
+    source = {"valkey": {"list": {"key": "orders"}}}
+    spec = {"source": source, "sink": {"pulsar": {"topic": topic}}, **connections(valkey, pulsar)}
+    return resource("PulsarBridge", "out", spec)
+
+
+def inward(valkey: Valkey, pulsar: Pulsar, topic: str) -> dict[str, Any]:
+    source = {"pulsar": {"topic": topic, "subscription": "shop"}}
+    spec = {"source": source, "sink": {"valkey": {"list": {"key": "arrived"}}}, **connections(valkey, pulsar)}
+    return resource("PulsarBridge", "in", spec)
+
+
+def loop_topics(pulsar: Pulsar) -> str:
+    topic = create_topic(pulsar, f"{ROOT}/faults-{uuid.uuid4().hex[:8]}")
+    create_topic(pulsar, f"{topic}-DLQ")
+    create_topic(pulsar, f"{topic}-shop-DLQ")
+    return topic
+
+
+class Traffic:
+    """Pushes numbered entries to the list `orders` until it is stopped; a refused push is tried again."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+        self._stop = threading.Event()
+        self.sent: list[str] = []
+        self.uncertain: set[str] = set()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Traffic":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._valkey.client() as client:
+            while not self._stop.wait(0.002):
+                entry = f"entry {len(self.sent)}"
+                while True:
+                    try:
+                        client.lpush("orders", entry)
+                        break
+                    except (valkey_library.ConnectionError, valkey_library.TimeoutError):
+                        self.uncertain.add(entry)  # it may have been taken although the answer was lost
+                        if self._stop.wait(0.05):
+                            return
+                self.sent.append(entry)
+
+
+def arrived(valkey: Valkey) -> list[str]:
+    with suppress(valkey_library.ConnectionError, valkey_library.TimeoutError), valkey.client() as client:
+        found: list[str] = client.lrange("arrived", 0, -1)
+        return found[::-1]
+    return []
+
+
+def assert_all_arrived(valkey: Valkey, traffic: Traffic) -> None:
+    wait_for(lambda: set(arrived(valkey)) >= set(traffic.sent), "everything arrived", 90)
+    counts = Counter(arrived(valkey))
+    assert set(counts) - traffic.uncertain == set(traffic.sent) - traffic.uncertain
+    assert [entry for entry, number in counts.items() if number > 1 and entry not in traffic.uncertain] == []
+
+
+def test_p1_p2_p5_valkey_killed_and_started_again_under_traffic(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    """There and back again, through both directions."""
+    topic = loop_topics(pulsar)
+    out = processes.start("bridge", outward(valkey, pulsar, topic)).wait_until_ready()
+    back = processes.start("bridge", inward(valkey, pulsar, topic)).wait_until_ready()
+    with Traffic(valkey) as traffic:
+        for _ in range(2):
+            before = len(arrived(valkey))
+            wait_for(lambda before=before: len(arrived(valkey)) > before + 200, "traffic flows")
+            valkey.kill()
+            for one in (out, back):
+                wait_for(lambda one=one: one.get("/readyz")[0] == 503, "it is not ready")
+                assert one.get("/livez")[0] == 200
+                assert one.metric("headrace_bridge_connected", side="valkey") == 0
+            valkey.start()
+            out.wait_until_ready()
+            back.wait_until_ready()
+    assert_all_arrived(valkey, traffic)
+    assert Counter(payloads(pulsar, topic)).keys() >= set(traffic.sent)
+
+
+def test_p1_p2_p5_pulsar_stopped_and_killed_under_traffic(
+    valkey: Valkey, own_pulsar: Pulsar, processes: Processes
+) -> None:
+    topic = loop_topics(own_pulsar)
+    out = processes.start("bridge", outward(valkey, own_pulsar, topic)).wait_until_ready()
+    back = processes.start("bridge", inward(valkey, own_pulsar, topic)).wait_until_ready()
+    with Traffic(valkey) as traffic:
+        for end in (own_pulsar.stop, own_pulsar.kill):
+            before = len(arrived(valkey))
+            wait_for(lambda before=before: len(arrived(valkey)) > before + 200, "traffic flows")
+            end()
+            for one in (out, back):
+                wait_for(lambda one=one: one.get("/readyz")[0] == 503, "it is not ready", 60)
+                assert one.get("/livez")[0] == 200
+            own_pulsar.start()
+            out.wait_until_ready(60)
+            back.wait_until_ready(60)
+    assert_all_arrived(valkey, traffic)
+    assert Counter(payloads(own_pulsar, topic)).keys() == set(traffic.sent)
+    assert max(Counter(payloads(own_pulsar, topic)).values()) == 1
+
+
+def test_p2_sigterm_while_pulsar_is_away_ends_in_time(valkey: Valkey, processes: Processes) -> None:
+    [port] = free_ports(1)
+    nowhere = {"serviceUrl": f"pulsar://127.0.0.1:{port}", "adminUrl": f"http://127.0.0.1:{port}"}
+    source = {"valkey": {"list": {"key": "orders"}}}
+    spec = {
+        "source": source,
+        "sink": {"pulsar": {"topic": f"{ROOT}/x"}},
+        "valkey": {"url": valkey.url},
+        "pulsar": nowhere,
+    }
+    running = processes.start("bridge", resource("PulsarBridge", "out", spec))
+    wait_for(lambda: "pulsar does not serve us" in running.log(), "it says so", 60)
+    assert running.get("/readyz") == (503, "pulsar is not reachable\n")
+    assert running.get("/livez")[0] == 200
+    with valkey.client() as client:
+        client.lpush("orders", "kept")
+    assert running.stop() == 0
+    with valkey.client() as client:
+        assert client.lrange("orders", 0, -1) == ["kept"]
+
+
+def test_a_missing_topic_or_namespace_is_waited_for(valkey: Valkey, pulsar: Pulsar, processes: Processes) -> None:
+    topic = f"{ROOT}/later-{uuid.uuid4().hex[:8]}"
+    running = processes.start("bridge", outward(valkey, pulsar, topic))
+    other = processes.start("bridge", inward(valkey, pulsar, "persistent://public/nowhere/topic"))
+    with valkey.client() as client:
+        client.lpush("orders", "kept")
+    for one in (running, other):
+        wait_for(lambda one=one: "does not serve us" in one.log(), "it says so", 60)
+        assert one.get("/readyz")[0] == 503
+        assert one.get("/livez")[0] == 200
+    assert "TopicNotFound" in running.log()
+    create_topic(pulsar, f"{topic}-DLQ")
+    create_topic(pulsar, topic)
+    wait_for(lambda: payloads(pulsar, topic) == ["kept"], "it goes on", 30)
+
+
+def test_p6_p7_a_wrong_password_shows_and_is_not_logged(tmp_path: Path, pulsar: Pulsar, processes: Processes) -> None:
+    topic = loop_topics(pulsar)
+    with Valkey(tmp_path / "locked", password=PASSWORD) as locked:
+        document = outward(locked, pulsar, topic)
+        document["spec"]["valkey"]["auth"] = {"secretRef": {"name": "valkey"}}
+        right = processes.start("bridge", document, secrets={"valkey/password": PASSWORD}).wait_until_ready()
+        wrong = processes.start("bridge", document, secrets={"valkey/password": "wrong-password"})
+        wait_for(lambda: "invalid username-password pair" in wrong.log(), "it says so")
+        assert wrong.get("/readyz")[0] == 503
+        assert wrong.get("/livez")[0] == 200
+        with locked.client() as client:
+            client.lpush("orders", "entry")
+        wait_for(lambda: payloads(pulsar, topic) == ["entry"], "the right one works")
+        for one, password in ((right, PASSWORD), (wrong, "wrong-password")):
+            one.signal(signal.SIGTERM)
+            assert one.process.wait(40) == 0
+            assert password not in one.log()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"auth": {"secretRef": {"name": "v"}}}, "secrets/valkey/password is missing: the Secret that"),
+        ({"url": "valkey://user:pass@host:6379/0"}, "a URL must hold no user and no password"),
+        ({"url": "valkey://host:99999"}, "url must read valkey://HOST:PORT/DATABASE"),
+    ],
+)
+def test_a_configuration_that_cannot_work_ends_with_one_clear_sentence(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, change: dict[str, Any], message: str
+) -> None:
+    document = outward(valkey, pulsar, f"{ROOT}/any")
+    document["spec"]["valkey"] |= change
+    running = processes.start("bridge", document)
+    assert running.process.wait(20) == 78
+    assert message in running.termination()
+    assert running.termination().count("\n") == 1
+    assert "pass@" not in running.termination() + running.log()
+
+
+def test_a_bridge_of_a_shared_topic_locks_nobody_out(valkey: Valkey, pulsar: Pulsar, processes: Processes) -> None:
+    topic = loop_topics(pulsar)
+    one, other = outward(valkey, pulsar, topic), outward(valkey, pulsar, topic)
+    other["metadata"]["name"] = "other"
+    other["spec"]["source"]["valkey"]["list"]["key"] = "others"
+    processes.start("bridge", one).wait_until_ready()
+    processes.start("bridge", other).wait_until_ready()
+    expected = []
+    with valkey.client() as client:
+        for number in range(20):
+            client.lpush("orders", f"a{number}", json.dumps(number))
+            client.lpush("others", f"b{number}")
+            expected += [f"a{number}", json.dumps(number), f"b{number}"]
+    publish(pulsar, topic, [b"foreign"])
+    wait_for(lambda: sorted(payloads(pulsar, topic)) == sorted([*expected, "foreign"]), "all three write")
