@@ -17,6 +17,7 @@ from testbed.loopback import free_ports
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import (
+    Headrace,
     Processes,
     connections,
     create_topic,
@@ -96,6 +97,22 @@ def arrived(valkey: Valkey) -> list[str]:
     return []
 
 
+def wait_for_traffic(valkey: Valkey) -> None:
+    before = len(arrived(valkey))
+    wait_for(lambda: len(arrived(valkey)) > before + 200, "traffic flows")
+
+
+def wait_until_cut_off(bridge: Headrace, side: str) -> None:
+    """P5: it is not ready, says which side is away, and stays live."""
+    wait_for(lambda: bridge.metric("headrace_bridge_connected", side=side) == 0, f"it misses {side}", 60)
+    assert bridge.get("/readyz")[0] == 503
+    assert bridge.get("/livez")[0] == 200
+
+
+def wait_until_said(bridge: Headrace, text: str) -> None:
+    wait_for(lambda: text in bridge.log(), f"it says: {text}", 60)
+
+
 def assert_all_arrived(valkey: Valkey, traffic: Traffic) -> None:
     wait_for(lambda: set(arrived(valkey)) >= set(traffic.sent), "everything arrived", 90)
     counts = Counter(arrived(valkey))
@@ -112,13 +129,10 @@ def test_p1_p2_p5_valkey_killed_and_started_again_under_traffic(
     back = processes.start("bridge", inward(valkey, pulsar, topic)).wait_until_ready()
     with Traffic(valkey) as traffic:
         for _ in range(2):
-            before = len(arrived(valkey))
-            wait_for(lambda before=before: len(arrived(valkey)) > before + 200, "traffic flows")
+            wait_for_traffic(valkey)
             valkey.kill()
             for one in (out, back):
-                wait_for(lambda one=one: one.get("/readyz")[0] == 503, "it is not ready")
-                assert one.get("/livez")[0] == 200
-                assert one.metric("headrace_bridge_connected", side="valkey") == 0
+                wait_until_cut_off(one, "valkey")
             valkey.start()
             out.wait_until_ready()
             back.wait_until_ready()
@@ -134,12 +148,10 @@ def test_p1_p2_p5_pulsar_stopped_and_killed_under_traffic(
     back = processes.start("bridge", inward(valkey, own_pulsar, topic)).wait_until_ready()
     with Traffic(valkey) as traffic:
         for end in (own_pulsar.stop, own_pulsar.kill):
-            before = len(arrived(valkey))
-            wait_for(lambda before=before: len(arrived(valkey)) > before + 200, "traffic flows")
+            wait_for_traffic(valkey)
             end()
             for one in (out, back):
-                wait_for(lambda one=one: one.get("/readyz")[0] == 503, "it is not ready", 60)
-                assert one.get("/livez")[0] == 200
+                wait_until_cut_off(one, "pulsar")
             own_pulsar.start()
             out.wait_until_ready(60)
             back.wait_until_ready(60)
@@ -176,7 +188,7 @@ def test_a_missing_topic_or_namespace_is_waited_for(valkey: Valkey, pulsar: Puls
     with valkey.client() as client:
         client.lpush("orders", "kept")
     for one in (running, other):
-        wait_for(lambda one=one: "does not serve us" in one.log(), "it says so", 60)
+        wait_until_said(one, "does not serve us")
         assert one.get("/readyz")[0] == 503
         assert one.get("/livez")[0] == 200
     assert "TopicNotFound" in running.log()
