@@ -14,16 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 NAMESPACE = "headrace-demo"
 PIPELINE = "flights"
-FORWARDED = {
-    "persistent://demo/flights/events": "taken",
+PUBLISHED = {
     "persistent://demo/flights/classified": "done",
     "persistent://demo/flights/events-classify-DLQ": "dead letters",
 }
-"""What it means that a bridge has forwarded a message from or to a topic."""
-OUTBOX_BRIDGE = f"{PIPELINE}-results"
+"""What a message is that the results bridge has published to a topic."""
 PRODUCER = "app.kubernetes.io/name=flights-producer"
 LEDGER = "app.kubernetes.io/name=flights-ledger"
-STAGES = "headrace.dev/name in (flights-ingest, flights-process, flights-results)"
+BRIDGES = "headrace.dev/name in (flights-ingest, flights-results)"
 METRICS_PORT = 8080
 REQUEST_SECONDS = 5
 RATE_WINDOW_SECONDS = 5.0
@@ -53,20 +51,17 @@ class Figures:
 def pipeline_figures(pages: Iterable[str], producer_log: str) -> Figures:
     """Put the figures together from the pods' metrics pages and the last lines that the producer printed.
 
-    What waits: sent and not yet taken by the ingest bridge, in Celery's queue, in the outbox. The pods sample the
-    lengths of these every few seconds only, so what cannot wait any more (it has its outcome) is taken off.
+    What was sent, was not dropped and has no outcome yet, waits: in Pulsar, in Celery's queue, or in the outbox.
     """
     sent, complete = producer_progress(producer_log)
-    totals = dict.fromkeys(("taken", "in valkey", "done", "duplicates", "dead letters"), 0)
+    totals = dict.fromkeys(("done", "duplicates", "dead letters"), 0)
     for page in pages:
         for figure, value in samples(page):
             totals[figure] += int(value)
-    in_pulsar = max(0, sent - totals["taken"] - totals["duplicates"])
-    without_outcome = max(0, sent - totals["duplicates"] - totals["done"] - totals["dead letters"])
     return Figures(
         sent=sent,
         sending_complete=complete,
-        waiting=min(in_pulsar + totals["in valkey"], without_outcome),
+        waiting=max(0, sent - sum(totals.values())),
         done=totals["done"],
         duplicates=totals["duplicates"],
         dead_letters=totals["dead letters"],
@@ -78,14 +73,10 @@ def samples(page: str) -> Iterator[tuple[str, float]]:
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             match sample.name, sample.labels:
-                case "celery_queue_length", _:
-                    yield "in valkey", sample.value
-                case "headrace_bridge_backlog", {"name": bridge} if bridge == OUTBOX_BRIDGE:
-                    yield "in valkey", sample.value
                 case "headrace_bridge_duplicates_dropped_total", _:
                     yield "duplicates", sample.value
-                case "headrace_bridge_forwarded_total", {"status": "success", "topic": topic} if topic in FORWARDED:
-                    yield FORWARDED[topic], sample.value
+                case "headrace_bridge_forwarded_total", {"status": "success", "topic": topic} if topic in PUBLISHED:
+                    yield PUBLISHED[topic], sample.value
 
 
 def producer_progress(log: str) -> tuple[int, bool]:
@@ -121,7 +112,7 @@ class Sources:
 
     def figures(self) -> Figures:
         """Return the figures of now; a pod that does not answer (it may be starting) counts as nothing."""
-        pages = [self._get(f"{pod}:{METRICS_PORT}/proxy/metrics") for pod in self._started(STAGES)]
+        pages = [self._get(f"{pod}:{METRICS_PORT}/proxy/metrics") for pod in self._started(BRIDGES)]
         return pipeline_figures(pages, self.log(PRODUCER, lines=20))
 
     def log(self, selector: str, lines: int = 10_000) -> str:

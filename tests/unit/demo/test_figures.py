@@ -10,13 +10,7 @@ headrace_bridge_duplicates_dropped_total{namespace="headrace-demo",name="flights
 headrace_bridge_forwarded_total{topic="persistent://demo/flights/events",status="success"} 9000
 headrace_bridge_forwarded_total{topic="persistent://demo/flights/events",status="failure"} 500
 """
-WORKER = """\
-# TYPE celery_queue_length gauge
-celery_queue_length{namespace="headrace-demo",name="flights-process",queue_name="flights"} 300
-"""
 RESULTS = """\
-# TYPE headrace_bridge_backlog gauge
-headrace_bridge_backlog{namespace="headrace-demo",name="flights-results"} 7
 # TYPE headrace_bridge_forwarded_total counter
 headrace_bridge_forwarded_total{topic="persistent://demo/flights/classified",status="success"} 8000
 headrace_bridge_forwarded_total{topic="persistent://demo/flights/events-classify-DLQ",status="success"} 80
@@ -24,8 +18,8 @@ headrace_bridge_forwarded_total{topic="persistent://demo/flights/events-classify
 
 
 def test_figures_are_added_up_over_the_pods() -> None:
-    assert pipeline_figures([INGEST, WORKER, RESULTS], '{"sent": 20200, "complete": true}') == Figures(
-        sent=20_200, sending_complete=True, waiting=11_407, done=8_000, duplicates=100, dead_letters=80
+    assert pipeline_figures([INGEST, RESULTS], '{"sent": 20200, "complete": true}') == Figures(
+        sent=20_200, sending_complete=True, waiting=12_020, done=8_000, duplicates=100, dead_letters=80
     )
 
 
