@@ -117,6 +117,20 @@ def test_a_periodic_look_finds_what_no_watch_told(kube: Kubernetes, shared_valke
         assert process.get("/livez") == (200, "ok\n")
 
 
+def test_an_outage_of_the_api_server_is_survived(shared_valkey: Valkey, tmp_path: Path) -> None:
+    with ApiServer(tmp_path / "kubernetes") as server:
+        kube = Kubernetes(server.kubeconfig, "outage")
+        kube.prepare()
+        with operator(kube, tmp_path / "log") as process:
+            kube.create("ValkeyWorker", "survives", spec=worker_spec(shared_valkey.url))
+            kube.ready("ValkeyWorker", "survives", "survives-worker")
+            server.restart()
+            kube.merge("ValkeyWorker", "survives", {"spec": {"replicas": 3}})
+            wait_for("3 replicas", lambda: kube.get("Deployment", "survives-worker")["spec"]["replicas"] == 3, 40)
+            kube.ready("ValkeyWorker", "survives", "survives-worker")
+            assert process.running
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [

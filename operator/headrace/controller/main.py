@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from headrace.api.resource import GROUP
 from headrace.controller.connect import NoClusterError, connect
 from headrace.controller.lease import Lease
 from headrace.controller.metrics import Metrics
@@ -50,6 +51,7 @@ def run() -> int:
     configure(secrets, level=logging.getLevelNamesMapping()[settings.log_level])
     for noisy in ("kopf", "aiohttp", "kubernetes"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("kopf._core.reactor.observation").addFilter(_of_interest)
     try:
         return asyncio.run(_run(settings, secrets))
     except NoClusterError as error:
@@ -61,6 +63,11 @@ async def _run(settings: Settings, secrets: set[str]) -> int:
     client = await connect()
     async with client, aiohttp.ClientSession() as session:
         return await Operator(settings, client, session, secrets).run()
+
+
+def _of_interest(record: logging.LogRecord) -> bool:
+    """kopf calls it a mistake when a watched kind is not installed; the Prometheus operator's may well not be."""
+    return not ("Unresolved resources" in record.getMessage() and GROUP not in record.getMessage())
 
 
 class Operator:

@@ -42,6 +42,8 @@ def build_settings(settings: Settings) -> kopf.OperatorSettings:
     made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{GROUP}")
     made.networking.request_timeout = 30
     made.networking.connect_timeout = 10
+    # Three hours: an API server that is away must not end the operator, which would only start into the same.
+    made.networking.error_backoffs = (1, 1, 2, 3, 5, 8, *[10] * 1000)
     # A watch ends by itself before anything in between calls it idle, and is dead without a bookmark for 70 s.
     made.watching.server_timeout = 600
     made.watching.client_timeout = 660
@@ -50,6 +52,8 @@ def build_settings(settings: Settings) -> kopf.OperatorSettings:
     made.watching.chunk_size = 500
     for kind in (*CHILDREN, *MONITORING, POD):
         made.watching.label_selectors[kind.group, kind.version, kind.plural] = CHILD_SELECTOR
+    # Helm keeps each release's whole manifest in a Secret that nobody refers to.
+    made.watching.field_selectors[SECRET.group, SECRET.version, SECRET.plural] = "type!=helm.sh/release.v1"
     made.queueing.exit_timeout = 0.5
     made.queueing.idle_timeout = 1.0
     made.process.ultimate_exiting_timeout = 20

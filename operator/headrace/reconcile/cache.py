@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.api.resource import LABEL_KIND, LABEL_NAME
 from headrace.reconcile.kinds import MODELS, Key, Reference
+from headrace.reconcile.ownership import is_our_apply
 
 Object = dict[str, Any]
 
@@ -109,10 +110,10 @@ def _pod_key(body: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _trimmed(body: Object) -> Object:
     """Without what no plan reads: most of a Pod, and what others manage."""
-    if body["kind"] != "Pod":
-        return body
-    metadata = {
-        name: body["metadata"].get(name)
-        for name in ("name", "namespace", "uid", "resourceVersion", "labels", "deletionTimestamp")
-    }
-    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "status": body.get("status") or {}}
+    metadata = body["metadata"]
+    if body["kind"] == "Pod":
+        names = ("name", "namespace", "uid", "resourceVersion", "labels", "deletionTimestamp")
+        kept = {name: metadata.get(name) for name in names}
+        return {"kind": "Pod", "apiVersion": "v1", "metadata": kept, "status": body.get("status") or {}}
+    ours = [entry for entry in metadata.get("managedFields") or () if is_our_apply(entry)]
+    return {**body, "metadata": {**metadata, "managedFields": ours}}

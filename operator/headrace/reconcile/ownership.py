@@ -86,9 +86,15 @@ def _merge_key(items: Any) -> str | None:
 def _surplus(desired: Mapping[str, Any], live: Mapping[str, Any]) -> str | None:
     """The first field that stands in our name and is not desired any more."""
     for entry in live["metadata"].get("managedFields") or ():
-        if (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply") and not entry.get("subresource"):
+        if is_our_apply(entry):
             return _unwanted(entry.get("fieldsV1") or {}, desired, ())
     return None
+
+
+def is_our_apply(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of ``managedFields`` tells what we applied."""
+    ours = (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply")
+    return ours and not entry.get("subresource")
 
 
 def _unwanted(fields: Mapping[str, Any], desired: Any, path: tuple[str, ...]) -> str | None:

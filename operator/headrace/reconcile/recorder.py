@@ -56,7 +56,7 @@ class Recorder:
             logger.warning("Could not write an event: %s", error, extra={"resource": str(key)})
 
     async def _first(self, body: Mapping[str, Any], key: Key, event: Event, now: datetime) -> None:
-        name = f"{key.name[:200]}.{uuid.uuid4().hex[:16]}"
+        name = f"{key.name[:200].rstrip('.-')}.{uuid.uuid4().hex[:16]}"
         metadata = body["metadata"]
         await self._api.create(
             {

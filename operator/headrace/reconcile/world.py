@@ -200,9 +200,11 @@ class World:
         if plan.pulsar:
             failures += await self._perform(gathered, plan)
         if not failures:
-            failures += await self._apply(plan)
+            failures += await self._apply(gathered.key, plan)
         for each in plan.delete:
             await self._api.delete(each.reference, each.uid)
+            # Gone, or not the one we knew: either way what the cache holds is old.
+            self._cache.drop(each.reference)
             logger.info("Deleted %s", each.reference, extra={"resource": str(gathered.key)})
         if failures:
             plan = with_failures(plan, snapshot, failures, now)
@@ -226,7 +228,7 @@ class World:
                 failures.append(error)
         return failures
 
-    async def _apply(self, plan: Plan) -> list[Exception]:
+    async def _apply(self, key: Key, plan: Plan) -> list[Exception]:
         """Apply in order, and stop at the first failure: what pods read comes before the pods."""
         for each in plan.apply:
             try:
@@ -245,7 +247,8 @@ class World:
                 self._cache.drop(each.reference)
                 raise
             self._cache.put(live)
-            logger.info("Applied %s", each.reference, extra={"difference": each.difference or "new"})
+            difference = each.difference or "new"
+            logger.info("Applied %s", each.reference, extra={"resource": str(key), "difference": difference})
         return []
 
     async def _write_status(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:

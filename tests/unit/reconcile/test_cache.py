@@ -27,7 +27,9 @@ def test_our_own_write_is_not_undone_by_an_older_watch_event() -> None:
     assert cache.put(config_map(10))
     assert not cache.put(config_map(9))
     assert not cache.put(config_map(10))
-    assert cache.get(REFERENCE) == config_map(10)
+    found = cache.get(REFERENCE)
+    assert found is not None
+    assert found["metadata"]["resourceVersion"] == "10"
     assert cache.put(config_map(11))
 
 
@@ -49,6 +51,18 @@ def test_the_deletion_of_a_former_object_leaves_its_successor() -> None:
     assert cache.get(REFERENCE) is not None
     assert cache.remove(config_map(21, uid="new"))
     assert not cache.remove(config_map(21, uid="new"))
+
+
+def test_only_our_own_managed_fields_are_kept() -> None:
+    cache = Cache()
+    made = config_map(1)
+    ours = {"manager": "headrace", "operation": "Apply", "fieldsV1": {"f:data": {}}}
+    others = [{"manager": "kubectl", "operation": "Apply"}, {**ours, "subresource": "status"}]
+    made["metadata"]["managedFields"] = [*others, ours]
+    cache.put(made)
+    found = cache.get(REFERENCE)
+    assert found is not None
+    assert found["metadata"]["managedFields"] == [ours]
 
 
 def test_pods_are_found_by_their_labels_and_trimmed() -> None:
