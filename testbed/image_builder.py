@@ -30,7 +30,7 @@ class ImageBuilder:
     """Builds with buildah. Everything it does happens in a mount namespace that ends with each command."""
 
     def __init__(self) -> None:
-        debian.require({"buildah": "buildah", "mmdebstrap": "mmdebstrap"})
+        debian.require({"buildah": "buildah", "mmdebstrap": "mmdebstrap", "mount": "mount"})
 
     def content(self, name: str) -> str | None:
         """The hash of what image `name` was built from; None when it is not built."""

@@ -56,6 +56,7 @@ def programs() -> Programs:
     debian.require(
         {
             "ip": "iproute2",
+            "mount": "mount",
             "nft": "nftables",
             "conntrack": "conntrack",
             "iptables": "iptables",
