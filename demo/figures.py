@@ -1,7 +1,7 @@
 """The numbers in the live table, each from where it is born: the producer's log and the pods' own metrics."""
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -48,24 +48,37 @@ class Figures:
         return self.sending_complete and self.finished >= events
 
 
-def pipeline_figures(pages: Iterable[str], producer_log: str) -> Figures:
-    """Put the figures together from the pods' metrics pages and the last lines that the producer printed.
+class Counters:
+    """Adds up counters that begin anew when their pod does; what is not seen this time stays as it was."""
 
-    What was sent, was not dropped and has no outcome yet, waits: in Pulsar, in Celery's queue, or in the outbox.
-    """
-    sent, complete = producer_progress(producer_log)
-    totals = dict.fromkeys(("done", "duplicates", "dead letters"), 0)
-    for page in pages:
-        for figure, value in samples(page):
-            totals[figure] += int(value)
-    return Figures(
-        sent=sent,
-        sending_complete=complete,
-        waiting=max(0, sent - sum(totals.values())),
-        done=totals["done"],
-        duplicates=totals["duplicates"],
-        dead_letters=totals["dead letters"],
-    )
+    def __init__(self) -> None:
+        self._finished: Counter[str] = Counter()
+        self._running: Counter[str] = Counter()
+
+    def figures(self, pages: Iterable[str], producer_log: str) -> Figures:
+        """Put the figures together from the pods' metrics pages and the last lines that the producer printed.
+
+        What was sent, was not dropped and has no outcome yet, waits: in Pulsar, in Celery's queue, or in the outbox.
+        """
+        seen: Counter[str] = Counter()
+        for page in pages:
+            for figure, value in samples(page):
+                seen[figure] += int(value)
+        for figure, count in seen.items():
+            if count < self._running[figure]:
+                self._finished[figure] += self._running[figure]
+            self._running[figure] = count
+        sent, complete = producer_progress(producer_log)
+        self._running["sent"] = max(self._running["sent"], sent)
+        totals = self._finished + self._running
+        return Figures(
+            sent=totals["sent"],
+            sending_complete=complete,
+            waiting=max(0, totals["sent"] - totals["duplicates"] - totals["done"] - totals["dead letters"]),
+            done=totals["done"],
+            duplicates=totals["duplicates"],
+            dead_letters=totals["dead letters"],
+        )
 
 
 def samples(page: str) -> Iterator[tuple[str, float]]:
@@ -109,11 +122,12 @@ class Sources:
     def __init__(self, kubeconfig: Path) -> None:
         new_client: Any = config.new_client_from_config
         self._api = new_client(config_file=str(kubeconfig))
+        self._counters = Counters()
 
     def figures(self) -> Figures:
-        """Return the figures of now; a pod that does not answer (it may be starting) counts as nothing."""
+        """Return the figures of now; a pod that does not answer (it may be starting) counts as before."""
         pages = [self._get(f"{pod}:{METRICS_PORT}/proxy/metrics") for pod in self._started(BRIDGES)]
-        return pipeline_figures(pages, self.log(PRODUCER, lines=20))
+        return self._counters.figures(pages, self.log(PRODUCER, lines=20))
 
     def log(self, selector: str, lines: int = 10_000) -> str:
         """Return the last lines of the log of the pods that a label selects; empty before they run."""
