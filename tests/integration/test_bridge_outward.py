@@ -158,7 +158,7 @@ def test_outbox_records(valkey: Valkey, pulsar: Pulsar, topic: str, processes: P
         "type": "Result",
         "payload": {"n": 1},
         "key": "k",
-        "properties": {"traceparent": "00-a"},
+        "properties": {"traceparent": "00-a", "HEADRACE_CUT": "of another bridge"},
         "eventTimeMillis": 77,
     }
     push(

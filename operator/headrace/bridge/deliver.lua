@@ -3,8 +3,8 @@
 -- ARGV: most entries in the target (0 = any number), fields in the watermark,
 --       then (partition, expected, new) for each partition of the batch,
 --       then the number of messages, window of the deduplication in seconds, time to live of the cache in seconds,
---       then for each message: entry for the target or '', dead letter or '',
---                              deduplication key or '', cache key or '', cache value
+--       then the width: 1 when each message is only an entry for the target, else 5:
+--            entry for the target or '', dead letter or '', deduplication key or '', cache key or '', cache value
 -- Returns {1, pushed, dropped by the deduplication, dead-lettered},
 --      or {0, room} and nothing done when the target has no room for the batch,
 --      or {-1, field, value, ...} and nothing done when the watermark is another one than expected.
@@ -18,8 +18,8 @@ for _ = 1, fields do
   end
   at = at + 3
 end
-local count, window, ttl = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2]
-at = at + 3
+local count, window, ttl, width = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+at = at + 4
 if depth > 0 then
   local room = depth - redis.call('LLEN', target)
   if room < count then
@@ -28,6 +28,10 @@ if depth > 0 then
 end
 
 local entries, letters, seen = {}, {}, 0
+if width == '1' then
+  entries = {unpack(ARGV, at, at + count - 1)}
+  count = 0
+end
 for i = 0, count - 1 do
   local base = at + i * 5
   local fresh = true

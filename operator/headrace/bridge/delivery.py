@@ -131,8 +131,14 @@ class DeliveryStore:
         for partition, position in ends.items():
             arguments += (partition, _encode(self._marks.get(partition)), _encode(position))
         arguments += (len(items), self._window_seconds, self._ttl_seconds)
-        for item in items:
-            arguments += (item.entry, item.dead_letter, item.deduplication_key, item.cache_key, item.cache_value)
+        plain = not any(item.dead_letter or item.deduplication_key or item.cache_key for item in items)
+        if plain:
+            arguments.append(1)
+            arguments += [item.entry for item in items]
+        else:
+            arguments.append(5)
+            for item in items:
+                arguments += (item.entry, item.dead_letter, item.deduplication_key, item.cache_key, item.cache_value)
         answer: list[Any] = self._deliver(keys=self._keys, args=arguments)
         return answer
 

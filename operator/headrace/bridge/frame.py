@@ -19,6 +19,8 @@ class Frame:
     """One batch, all or nothing; dead letters go one by one, in chunks when they are large."""
     messages: list[tuple[int, Message]]
     """Sequence ids, rising, and messages."""
+    cut: str
+    """Each message's property ``HEADRACE_CUT``."""
 
     @property
     def first(self) -> int:
@@ -42,11 +44,10 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
         message = convert(entry)
         if sequence_id in too_large:
             message = as_too_large(message, routing.source, "than the broker takes.")
-        message.properties["HEADRACE_CUT"] = identity
         dead = message.reason is not None
         target = routing.dead_letter if dead else routing.sink
         found.setdefault((dead, target.partition_of(message.key, cut.first)), []).append((sequence_id, message))
     return [
-        Frame((routing.dead_letter if dead else routing.sink).partition_topic(partition), not dead, messages)
+        Frame((routing.dead_letter if dead else routing.sink).partition_topic(partition), not dead, messages, identity)
         for (dead, partition), messages in found.items()
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headrace.api.pulsar_bridge import Compression, ListFormat
 from headrace.bridge.cut import Cut, CutStore
@@ -206,7 +206,7 @@ class Outward:
             else:
                 landed = count_landed(self._pulsar, frame.topic, cut_id(cut), cut.made, self._while_publishing)
             if landed < len(frame.messages):
-                missing.append(Frame(frame.topic, frame.batched, frame.messages[landed:]))
+                missing.append(replace(frame, messages=frame.messages[landed:]))
         _log.info(
             "%s: replaying the cut of %d messages from id %d: %d of %d frames",
             self._line.source,

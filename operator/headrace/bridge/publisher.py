@@ -6,11 +6,12 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from headrace.api.pulsar_bridge import Compression
 from headrace.bridge.cut import CUT_MESSAGES
 from headrace.bridge.frame import Frame
-from headrace.bridge.pulsar_client import message
+from headrace.bridge.pulsar_client import build
 from headrace.bridge.pulsar_library import Client, Producer, PulsarError, core
 
 NEVER_MILLISECONDS = 24 * 3600 * 1000
@@ -63,7 +64,7 @@ class _Writer:
                 done(None)
             except PublishError as error:
                 done(error)
-            except PulsarError as error:
+            except Exception as error:  # whatever it is, the cut is safe and the caller must hear of it
                 done(PublishError(f"{frame.topic} did not take a frame: {type(error).__name__}: {error}"))
 
     def _send(self, frame: Frame) -> None:
@@ -74,7 +75,7 @@ class _Writer:
                 raise PublishError(f"message {frame.first} is larger than the broker takes", frame.first)
             middle = len(frame.messages) // 2
             for half in (frame.messages[:middle], frame.messages[middle:]):
-                self._send(Frame(frame.topic, frame.batched, half))
+                self._send(replace(frame, messages=half))
         elif problem is not None:
             raise PublishError(f"{frame.topic} did not take a frame: {problem}")
 
@@ -96,7 +97,7 @@ class _Writer:
         last = len(frame.messages) - 1
         for index, (sequence_id, item) in enumerate(frame.messages):
             callback = on_sent if index == last or not frame.batched else None
-            send(message(item.payload, sequence_id, item.key, item.properties, item.event_time), callback)
+            send(build(item, sequence_id, frame.cut), callback)
         try:
             self.producer.flush()
         except PulsarError as error:

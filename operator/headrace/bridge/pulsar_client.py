@@ -11,9 +11,13 @@ from typing import Any
 
 from headrace.api.connection import PulsarConnection
 from headrace.bridge.pulsar_library import Client, PulsarError, core, library
+from headrace.bridge.record import Message
 from headrace.process.configuration import FatalConfigurationError, Secrets
 
 OPERATION_TIMEOUT_SECONDS = 15
+
+CUT_PROPERTY = "HEADRACE_CUT"
+"""Names the cut that a message came with."""
 
 _log = logging.getLogger("pulsar")
 _LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
@@ -69,18 +73,18 @@ def partitions(client: Client, topic: str) -> int:
     return 0 if list(names) == [topic] else len(names)
 
 
-def message(
-    payload: bytes, sequence_id: int | None, key: str | None, properties: dict[str, str], event_time: int | None
-) -> Any:
+def build(message: Message, sequence_id: int, cut: str) -> Any:
     """A message as the C++ side knows it: `Producer.send_async` would check and copy each part again."""
     builder = core.MessageBuilder()
-    builder.content(payload)
-    for name, value in properties.items():
-        builder.property(name, value)
-    if key:
-        builder.partition_key(key)
-    if sequence_id is not None:
-        builder.sequence_id(sequence_id)
-    if event_time:
-        builder.event_timestamp(event_time)
+    builder.content(message.payload)
+    builder.sequence_id(sequence_id)
+    if message.properties:
+        for name, value in message.properties.items():
+            if name != CUT_PROPERTY:  # of an earlier journey; the core would keep both
+                builder.property(name, value)
+    builder.property(CUT_PROPERTY, cut)
+    if message.key:
+        builder.partition_key(message.key)
+    if message.event_time:
+        builder.event_timestamp(message.event_time)
     return builder.build()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jmespath
@@ -24,7 +24,7 @@ class Message:
 
     payload: bytes
     key: str | None = None
-    properties: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] | None = None
     event_time: int | None = None
     """Milliseconds since the epoch."""
     reason: str | None = None
@@ -109,7 +109,7 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
         size = (
             len(message.payload)
             + len(message.key or "") * 4
-            + sum(len(k + v) * 4 for k, v in message.properties.items())
+            + sum(len(k + v) * 4 for k, v in (message.properties or {}).items())
         )
         if size <= limit:
             return message

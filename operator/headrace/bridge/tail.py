@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from headrace.bridge.pulsar_client import CUT_PROPERTY
 from headrace.bridge.pulsar_library import Client, PulsarTimeoutError, core
 
 CLOCK_MARGIN_MILLISECONDS = 60_000
@@ -34,7 +35,7 @@ def count_landed(client: Client, topic: str, identity: str, since: int, waiting:
                 message = reader.read_next(timeout_millis=READ_MILLISECONDS)
             except PulsarTimeoutError:
                 break  # what is left is the torso of a chunked message, which no reader ever gets
-            found += message.properties().get("HEADRACE_CUT") == identity
+            found += message.properties().get(CUT_PROPERTY) == identity
         return found
     finally:
         reader.close()
