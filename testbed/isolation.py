@@ -144,11 +144,11 @@ def _removed(cgroup: Path) -> bool:
 
 
 def _hierarchies() -> list[Path]:
-    """The places where cgroups are made: one for version 2, one per controller for version 1."""
+    """The places where cgroups are made: one for version 2, one per controller for version 1, or all of these."""
     if (CGROUP_ROOT / "cgroup.controllers").exists():
         return [CGROUP_ROOT]
     mounts = subprocess.run(
-        ["findmnt", "--noheadings", "--output", "TARGET", "--types", "cgroup"],
+        ["findmnt", "--noheadings", "--output", "TARGET", "--types", "cgroup,cgroup2"],
         capture_output=True,
         text=True,
         check=False,

@@ -116,5 +116,6 @@ def test_crash_is_cleaned_up_and_down_leaves_the_machine_as_it_was(bare_cluster:
     assert bare_cluster.healthy()
     bare_cluster.down()
     assert machine() == before
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/{layout.CGROUP}"))
     assert not [each for each in leftovers.listed() if each != f"folder {layout.RUN}"]
     bare_cluster.up()
