@@ -1,0 +1,32 @@
+"""Celery envelopes are valid whatever the payload, and their ids are RFC 4122's."""
+
+import json
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.bridge.envelope import envelopes, task_id
+from headrace.celery.transport import problem_of
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.text(), st.text())
+def test_p2_a_message_gives_the_same_task_each_time(topic: str, message_id: str) -> None:
+    assert task_id(topic, message_id) == str(uuid.uuid5(uuid.NAMESPACE_URL, f"{topic}|{message_id}"))
+
+
+@given(json_values, st.text())
+def test_the_payload_is_the_only_argument(payload: object, text: str) -> None:
+    identity = str(uuid.uuid4())
+    entry = envelopes("a.b", "q")(identity, json.dumps(payload).encode(), {"headrace": {"key": text}})
+    message = json.loads(entry)
+    assert json.loads(message["body"]) == [[payload], {}, {}]
+    assert message["headers"]["headrace"] == {"key": text}
+    assert (message["headers"]["id"], message["headers"]["task"]) == (identity, "a.b")
+    assert problem_of(entry) is None

@@ -1,0 +1,64 @@
+"""Cuts become the same frames each time, and each entry lands in exactly one."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.api.pulsar_bridge import ListFormat
+from headrace.bridge.cut import Cut
+from headrace.bridge.frame import frames
+from headrace.bridge.routing import Routing, Target, java_string_hash
+
+SINK, DEAD = "persistent://a/b/c", "persistent://a/b/c-DLQ"
+keyed = st.fixed_dictionaries({"id": st.text(min_size=1, max_size=5)}).map(json.dumps).map(str.encode)
+entries = st.lists(st.one_of(keyed, st.binary(max_size=20)), min_size=1, max_size=50)
+
+
+def cut(found: list[bytes], partitions: int, key: str | None = "id", first: int = 1) -> Cut:
+    routing = Routing(Target(SINK, partitions), Target(DEAD, 0), ListFormat.RAW, key, "PulsarBridge/n/b")
+    return Cut(first, routing, 0, False, found)
+
+
+@given(entries, st.integers(0, 7), st.integers(1, 10_000))
+def test_p1_p2_each_entry_lands_once_and_a_replay_is_identical(found: list[bytes], partitions: int, first: int) -> None:
+    made = cut(found, partitions, first=first)
+    replayed = Cut(made.first, Routing.parse(made.routing.to_wire()), 0, True, made.entries)
+    parts = frames(made)
+    assert parts == frames(replayed)
+    ids = sorted(sequence_id for part in parts for sequence_id, _ in part.messages)
+    assert ids == list(range(first, first + len(found)))
+    for part in parts:
+        assert part.messages == sorted(part.messages, key=lambda pair: pair[0])
+        for sequence_id, message in part.messages:
+            assert message.payload == found[sequence_id - first]
+            assert part.batched == (message.reason is None)
+
+
+@given(st.lists(keyed, min_size=1, max_size=50), st.integers(2, 7))
+def test_a_key_stays_on_its_partition(found: list[bytes], partitions: int) -> None:
+    for part in frames(cut(found, partitions)):
+        for _, message in part.messages:
+            assert message.key is not None
+            assert part.topic == f"{SINK}-partition-{java_string_hash(message.key) % partitions}"
+
+
+def test_without_a_key_a_cut_goes_to_one_partition_and_the_next_elsewhere() -> None:
+    topics = [frames(cut([b"a", b"b"], 3, key=None, first=first)) for first in (1, 3)]
+    assert [len(parts) for parts in topics] == [1, 1]
+    assert topics[0][0].topic != topics[1][0].topic
+
+
+def test_what_the_broker_was_found_not_to_take_becomes_a_dead_letter() -> None:
+    sink, dead = frames(cut([b"small", b"large"], 0, key=None), {2})
+    assert [message.payload for _, message in sink.messages] == [b"small"]
+    [(sequence_id, message)] = dead.messages
+    assert (sequence_id, message.payload, message.reason, dead.topic) == (2, b"large", "MessageTooLarge", DEAD)
+
+
+def test_keys_hash_as_java_does() -> None:
+    # String.hashCode() of these, as the Java language defines it, without the sign
+    assert java_string_hash("hello") == 99162322
+    assert java_string_hash("") == 0
+    assert java_string_hash("\U0001f600") == 1772899
+    assert java_string_hash("polygenelubricants") == 0  # Integer.MIN_VALUE

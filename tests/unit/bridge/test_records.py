@@ -1,0 +1,73 @@
+"""List entries become messages, dead letters carry their reason."""
+
+import json
+from typing import Any
+
+import pytest
+
+from headrace.api.pulsar_bridge import ListFormat
+from headrace.bridge.record import converter
+from headrace.bridge.routing import Routing, Target
+from headrace.bridge.selector import needs_json, selector
+
+T = Target("persistent://a/b/c", 0)
+
+
+def routing(format_: ListFormat = ListFormat.OUTBOX, **changes: Any) -> Routing:
+    return Routing(T, T, format_, changes.pop("key", None), "PulsarBridge/n/b", **changes)
+
+
+@pytest.mark.parametrize(
+    ("record", "error"),
+    [
+        ([], "the outbox record is not a JSON object."),
+        ({"type": "Result"}, "an outbox record has one of payload and payloadBase64."),
+        (
+            {"type": "Result", "payload": 1, "payloadBase64": ""},
+            "an outbox record has one of payload and payloadBase64.",
+        ),
+        ({"type": "Result", "payloadBase64": "%"}, "payloadBase64 of an outbox record is not base64."),
+        (
+            {"type": "Result", "payload": 1, "key": 3},
+            "in an outbox record key is a string and eventTimeMillis a number.",
+        ),
+        ({"type": "Result", "payload": 1, "properties": {"a": 1}}, "properties is an object of strings."),
+        ({"type": "Else", "payload": 1}, "the type of an outbox record is Result or DeadLetter."),
+    ],
+)
+def test_p7_an_invalid_outbox_record_is_kept_as_it_came(record: Any, error: str) -> None:
+    entry = json.dumps(record).encode()
+    message = converter(routing())(entry)
+    assert (message.reason, message.payload) == ("InvalidRecord", entry)
+    assert message.properties is not None
+    assert message.properties["HEADRACE_ERROR"].endswith(error)
+
+
+def test_a_result_without_anything_else_is_enough() -> None:
+    message = converter(routing())(b'{"type": "Result", "payload": null}')
+    assert (message.payload, message.key, message.reason) == (b"null", None, None)
+
+
+@pytest.mark.parametrize(("size", "reason"), [(8_000, None), (10_000, "MessageTooLarge")])
+def test_the_limit_leaves_room_for_metadata(size: int, reason: str | None) -> None:
+    entry = b"x" * size
+    message = converter(routing(ListFormat.RAW, limit_bytes=10_000))(entry)
+    assert (message.reason, message.payload) == (reason, entry)
+
+
+@pytest.mark.parametrize(("value", "key"), [('"a"', "a"), ("7", "7"), ('{"b": 1, "a": 2}', '{"a":2,"b":1}')])
+def test_keys_are_text(value: str, key: str) -> None:
+    assert converter(routing(ListFormat.RAW, key="id"))(f'{{"id": {value}}}'.encode()).key == key
+
+
+@pytest.mark.parametrize("value", ["null", '""'])
+def test_p7_an_empty_key_is_missing(value: str) -> None:
+    assert converter(routing(ListFormat.RAW, key="id"))(f'{{"id": {value}}}'.encode()).reason == "KeyMissing"
+
+
+def test_selectors_reach_payload_key_and_properties() -> None:
+    message: Any = ({"order": {"id": 5}}, "k", {"tenant": "x"})
+    assert selector("order.id", "cache")(*message) == "5"
+    assert selector("message.key", "cache")(*message) == "k"
+    assert selector("message.properties.tenant", "cache")(*message) == "x"
+    assert [needs_json(each) for each in ("order.id", "message.key", "message.properties.a")] == [True, False, False]

@@ -1,0 +1,86 @@
+"""Settings, waits and records of the worker."""
+
+from typing import Any
+
+import pytest
+
+from headrace.api.policy import Backoff, Retry
+from headrace.api.resource import parse
+from headrace.api.valkey_worker import ValkeyWorker
+from headrace.celery import letters
+from headrace.celery.execution import wait_seconds
+from headrace.celery.settings import drain_seconds, settings
+from headrace.celery.transport import problem_of
+from headrace.process.configuration import Secrets
+from headrace.process.valkey_server import ValkeyServer
+
+
+def worker(name: str = "w", url: str = "valkey://host:6380/3", **celery: Any) -> ValkeyWorker:
+    spec = {"valkey": {"url": url}, "celery": {"app": "a:b", **celery}, "terminationGracePeriodSeconds": 30}
+    return parse(ValkeyWorker, {"metadata": {"namespace": "n", "name": name}, "spec": spec})
+
+
+def found(one: ValkeyWorker) -> dict[str, Any]:
+    return settings(one, ValkeyServer.of(one.spec.valkey, Secrets()))
+
+
+def test_each_worker_has_in_flight_keys_of_its_own() -> None:
+    keys = {found(worker(name))["broker_transport_options"]["unacked_key"] for name in ("a", "b")}
+    assert keys == {"headrace:{n/a}:unacked", "headrace:{n/b}:unacked"}
+
+
+def test_urls_are_those_that_celery_knows() -> None:
+    assert found(worker())["broker_url"] == "redis://host:6380/3"
+    assert found(worker(results={"database": 5}))["result_backend"] == "redis://host:6380/5"
+    assert found(worker(results={"enabled": False}))["result_backend"] == "disabled://"
+    assert found(worker(url="valkeys://host"))["broker_url"] == "rediss://host:6379/0"
+    assert found(worker(url="valkeys://host"))["broker_use_ssl"]["ssl_check_hostname"] is True
+
+
+def test_a_password_with_odd_signs_survives_the_url_and_hides_in_a_repr() -> None:
+    server = ValkeyServer("host", 1, 0, False, password="a/b:c@d")
+    assert server.redis_url() == "redis://:a%2Fb%3Ac%40d@host:1/0"
+    assert "a/b" not in repr(server)
+
+
+def test_settings_that_lose_messages_are_fixed() -> None:
+    values = found(worker())
+    assert values["task_acks_late"] is values["task_reject_on_worker_lost"] is True
+    assert values["broker_connection_max_retries"] is None
+    assert values["broker_transport_options"]["socket_timeout"]
+
+
+def test_tasks_get_the_grace_period_less_a_margin() -> None:
+    assert drain_seconds(worker()) == 25
+
+
+@pytest.mark.parametrize(("attempt", "low", "high"), [(1, 1, 2), (2, 3, 6), (3, 5, 10), (1000, 5, 10)])
+def test_waits_grow_and_are_capped(attempt: int, low: float, high: float) -> None:
+    retry = Retry(backoff=Backoff(base_seconds=2, factor=3, cap_seconds=10))
+    assert all(low <= wait_seconds(retry, attempt) <= high for _ in range(50))
+
+
+def test_without_jitter_waits_are_exact() -> None:
+    assert wait_seconds(Retry(backoff=Backoff(base_seconds=2, factor=3, jitter=False)), 2) == 6
+
+
+def test_a_result_does_not_inherit_what_marked_a_dead_letter() -> None:
+    properties = {"tenant": "x", "HEADRACE_REASON": "Refused", "RECONSUMETIMES": "4", "REAL_TOPIC": "t"}
+    record = letters.result(1, {"headrace": {"properties": properties, "key": "k"}, "traceparent": "00-a"})
+    assert (record["properties"], record["key"]) == ({"tenant": "x", "traceparent": "00-a"}, "k")
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (b"\xff", "codec can't decode"),
+        (b"[]", "shape"),
+        (b'{"body": "", "properties": {"delivery_tag": "x"}}', "it has no delivery_info"),
+        (
+            b'{"body": "", "properties": {"delivery_tag": 1, "delivery_info": {"exchange": "", "routing_key": ""}}}',
+            "shape",
+        ),
+    ],
+)
+def test_p7_entries_that_would_end_kombu_are_found_out(entry: bytes, problem: str) -> None:
+    assert problem in (problem_of(entry) or "")

@@ -1,0 +1,104 @@
+"""Probes, logs and configuration, without a process."""
+
+import json
+import logging
+import pickle
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from headrace.api.resource import parse
+from headrace.api.valkey_worker import ValkeyWorker
+from headrace.process import health, logs
+from headrace.process.configuration import FatalConfigurationError, Secrets, load
+from headrace.process.metrics import exposition
+from headrace.tasks import Refused
+
+
+def test_p5_a_broker_that_is_away_makes_not_ready_and_never_not_live() -> None:
+    one = health.Health(("valkey", "pulsar"))
+    one.loop("the loop")
+    one.register()
+    one.connection("valkey", True)
+    assert one.not_ready() == ["pulsar is not reachable"]
+    assert one.not_live() == []
+    one.connection("pulsar", True)
+    assert one.not_ready() == []
+
+
+def test_a_loop_that_hangs_is_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = health.Health(())
+    tick = one.loop("the loop")
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", -1.0)
+    assert one.not_live() == ["the loop did not turn for 0 s"]
+    tick.pause()
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 1.0)
+    assert one.not_live() == []
+
+
+def test_p6_secrets_are_blotted_out_wherever_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        secrets: set[str] = set()
+        logs.configure(secrets, "Kind/n/x")
+        secrets.add("p@ss/word")
+        try:
+            raise ValueError("redis://:p%40ss%2Fword@host")
+        except ValueError:
+            logging.getLogger("any").exception("connecting with %s", "p@ss/word")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    line = capsys.readouterr().out
+    assert json.loads(line)["message"] == "connecting with ******"
+    assert json.loads(line)["resource"] == "Kind/n/x"
+    assert "word" not in line
+
+
+def test_samples_carry_the_resources_labels_unless_they_have_their_own() -> None:
+    registry = CollectorRegistry()
+    Gauge("depth", "Depth.", registry=registry).set(3)
+    Counter("tasks", "Tasks.", ["name"], registry=registry).labels("shop.price").inc()
+    spec = {"valkey": {"url": "valkey://h"}, "celery": {"app": "a:b"}}
+    text = exposition(
+        registry, parse(ValkeyWorker, {"metadata": {"namespace": "n", "name": "w"}, "spec": spec})
+    ).decode()
+    assert 'depth{name="w",namespace="n"} 3.0' in text
+    assert 'tasks_total{name="shop.price",namespace="n"} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read the configuration"),
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ('{"metadata": {"name": "x"}, "spec": {"valky": 1}}', "spec.valky: unknown field"),
+    ],
+)
+def test_a_bad_configuration_is_named(tmp_path: Path, content: str | None, message: str) -> None:
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(FatalConfigurationError, match=message):
+        load(ValkeyWorker, path)
+
+
+def test_secrets_are_read_and_remembered(tmp_path: Path) -> None:
+    (tmp_path / "valkey").mkdir()
+    (tmp_path / "valkey" / "password").write_text("secret\n")
+    (tmp_path / "valkey" / "empty").write_text("\n")
+    secrets = Secrets(tmp_path)
+    assert secrets.read("valkey/password") == "secret"
+    assert secrets.values == {"secret"}
+    assert secrets.read_optional("valkey/username") is None
+    with pytest.raises(FatalConfigurationError, match="valkey/username is missing"):
+        secrets.read("valkey/username")
+    with pytest.raises(FatalConfigurationError, match="is empty"):
+        secrets.read("valkey/empty")
+
+
+def test_a_refusal_crosses_processes() -> None:
+    assert pickle.loads(pickle.dumps(Refused("why"))).reason == "why"
