@@ -86,25 +86,23 @@ def client(name: str) -> Path:
 
 
 def _kubernetes() -> dict[str, Path]:
-    found = {name: _found(name, KUBERNETES_VERSION) for name in KUBERNETES_PROGRAMS}
-    missing = [name for name, path in found.items() if path is None]
+    paths = {name: found(name, KUBERNETES_VERSION) for name in KUBERNETES_PROGRAMS}
+    missing = [name for name, path in paths.items() if path is None]
     if missing:
         folder = cache.artefact(f"kubernetes-{KUBERNETES_VERSION}", _get_kubernetes)
-        found |= {name: folder / name for name in missing}
-    return {name: path for name, path in found.items() if path is not None}
+        paths |= {name: folder / name for name in missing}
+    return {name: path for name, path in paths.items() if path is not None}
 
 
 def _helm() -> Path:
-    found = _found("helm", HELM_VERSION)
-    return found or cache.artefact(f"helm-{HELM_VERSION}", _get_helm) / "helm"
+    return found("helm", HELM_VERSION) or cache.artefact(f"helm-{HELM_VERSION}", _get_helm) / "helm"
 
 
 def _coredns() -> Path:
-    found = _found("coredns", COREDNS_VERSION)
-    return found or cache.artefact(f"coredns-{COREDNS_VERSION}", _get_coredns) / "coredns"
+    return found("coredns", COREDNS_VERSION) or cache.artefact(f"coredns-{COREDNS_VERSION}", _get_coredns) / "coredns"
 
 
-def _found(name: str, version: str) -> Path | None:
+def found(name: str, version: str) -> Path | None:
     """A program of the same minor version in $KUBEBUILDER_ASSETS or on PATH."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     for candidate in (shutil.which(name, path=assets) if assets else None, shutil.which(name)):
