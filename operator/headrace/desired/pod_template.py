@@ -10,7 +10,7 @@ from headrace.desired.labels import child_labels, pod_selector
 from headrace.desired.mounted_config import MOUNT_PATH, VOLUME_NAME, build_config_volume
 from headrace.desired.quantity import canonical
 from headrace.desired.service import HTTP_PORT, HTTP_PORT_NAME
-from headrace.desired.workload import Workload, effective_replicas, role, termination_grace_seconds
+from headrace.desired.workload import Workload, role, termination_grace_seconds
 
 USER_ID = 65532
 """The images' user, and the group that may read the mounted Secrets."""
@@ -117,13 +117,13 @@ def _placement(resource: Workload) -> dict[str, Any]:
         placement["tolerations"] = [toleration.to_wire() for toleration in pod.tolerations]
     if pod.priority_class_name:
         placement["priorityClassName"] = pod.priority_class_name
-    if effective_replicas(resource) > 1:
-        placement["topologySpreadConstraints"] = [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": pod_selector(resource)},
-            }
-        ]
+    # Also where there is one pod: were it added with the second, scaling would roll the first.
+    placement["topologySpreadConstraints"] = [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": pod_selector(resource)},
+        }
+    ]
     return placement

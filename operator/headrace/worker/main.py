@@ -97,6 +97,9 @@ def _start(app: celery.Celery, worker: ValkeyWorker) -> int:
     billiard_logger = billiard.util.get_logger()
     billiard_logger.propagate = True
     billiard_logger.setLevel(logging.WARNING)
+    # Two lines a task, one with its whole result: payloads are no log's business, and the metrics count
+    for chatty in ("celery.app.trace", "celery.worker.strategy"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     _log.info("started")
     controller.start()
     # Celery's exit code of a stop by signal says how it ended, not that anything is wrong

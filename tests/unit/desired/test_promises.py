@@ -186,8 +186,11 @@ def test_our_labels_and_annotations_win_over_the_users() -> None:
 def test_a_budget_stands_only_above_one_replica(replicas: int, budgets: int) -> None:
     children = desired(changed(load("worker-minimal"), replicas=replicas))
     assert sum(child["kind"] == "PodDisruptionBudget" for child in children) == budgets
-    spread = only(children, "Deployment")["spec"]["template"]["spec"].get("topologySpreadConstraints", [])
-    assert len(spread) == budgets
+
+
+def test_scaling_rolls_no_pod() -> None:
+    one, three = (desired(changed(load("worker-minimal"), replicas=replicas)) for replicas in (1, 3))
+    assert only(one, "Deployment")["spec"]["template"] == only(three, "Deployment")["spec"]["template"]
 
 
 @pytest.mark.parametrize("case", CASES)
