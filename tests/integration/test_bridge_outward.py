@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from headrace.bridge.routing import java_string_hash
-from testbed.pulsar import IMAGE_SOURCES, Pulsar
+from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import (
     Headrace,
@@ -122,11 +122,6 @@ def test_p7_bad_entries_become_dead_letters(valkey: Valkey, pulsar: Pulsar, topi
     assert running.metric("headrace_bridge_dead_letters_total", reason="MessageTooLarge") == 1
 
 
-# A bookie with BookKeeper's own default (5 MiB) refuses a chunk of a full message, and the broker tries for ever.
-@pytest.mark.skipif(
-    "nettyMaxFrameSizeBytes" not in (IMAGE_SOURCES / "standalone.conf").read_text(),
-    reason="the test bed's bookie takes no frame as large as Pulsar's largest message",
-)
 def test_p7_a_message_larger_than_this_broker_takes_is_found_out(
     valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
 ) -> None:
