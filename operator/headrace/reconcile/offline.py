@@ -40,6 +40,7 @@ def plan(body: dict[str, Any]) -> str:
     facts = _empty_pulsar(resource) if isinstance(resource, PulsarBridge) else None
     made = PLANNERS[kind](Snapshot(body=seen, inputs=_INPUTS, pulsar=facts), _BEGINNING)
     comments = [f"# {kind} {metadata['namespace']}/{metadata.get('name')}"]
+    comments.append("# On the first pass, when the Secrets are there and the brokers answer and hold no topic yet:")
     comments += [f"# Problem: {problem}" for problem in made.problems]
     comments += [f"# Pulsar: {action}" for action in made.pulsar]
     for each in status_of({"status": made.status}).get("conditions", ()):
