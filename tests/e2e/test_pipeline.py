@@ -94,7 +94,10 @@ def test_p3_at_rest_nothing_is_written(shop: Cluster) -> None:
 
 def test_suspend_stops_the_pods_and_keeps_the_events(shop: Cluster) -> None:
     shop.kubectl("patch", "hpl", NAME, "--type=merge", "-p", '{"spec":{"suspend":true}}')
-    wait_until(lambda: not shop.objects("pods", "app.kubernetes.io/managed-by=headrace"), "no pods")
+    wait_until(
+        lambda: not shop.objects("pods", f"headrace.dev/name in ({NAME}-ingest,{NAME}-process,{NAME}-results)"),
+        "no pods",
+    )
     shop.wait_condition("hpl", NAME, "Suspended")
     shop.publish(EVENTS, [{"order_id": "while-suspended"}])
     shop.kubectl("patch", "hpl", NAME, "--type=merge", "-p", '{"spec":{"suspend":null}}')
