@@ -1,7 +1,7 @@
 """The operator and its children in Kubernetes: made, repaired, refused, left alone."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from testbed.valkey import Valkey
 from tests.integration.api_server import ApiServer
 from tests.integration.operator_bed import (
+    CRD,
     Kubernetes,
     OperatorProcess,
     at_rest,
@@ -213,6 +214,53 @@ def test_a_missing_secret_is_named_and_heals_and_p6_stays_secret(
     seen += str([kube.get(kind, "secretive-worker") for kind in CHILDREN])
     assert PASSWORD not in seen
     assert encoded(PASSWORD) not in seen
+
+
+@pytest.fixture
+def looser_schema(kube: Kubernetes) -> Iterator[Callable[[], None]]:
+    """ValkeyWorkers of any spec may be stored, until this is called."""
+    path = CRD.path(name="valkeyworkers.headrace.dev")
+    field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
+    strict = kube.call("GET", path)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+    def replace(schema: Any) -> None:
+        kube.call("PATCH", path, [{"op": "replace", "path": field, "value": schema}], "application/json-patch+json")
+
+    replace({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    yield lambda: replace(strict)
+    replace(strict)
+
+
+def test_p7_resources_of_a_looser_schema_are_told_and_harm_no_other(
+    kube: Kubernetes, process: OperatorProcess, shared_valkey: Valkey, looser_schema: Callable[[], None]
+) -> None:
+    process.stop()
+    incomplete = {"celery": {"app": "shop.tasks:app"}, "surprise": True, "replicas": 1}
+    wait_for("the looser schema", lambda: _stored(kube, "incomplete", incomplete))
+    # The rule on celery.app cannot be evaluated on a number: then Kubernetes takes no write at all, not of a status.
+    kube.create("ValkeyWorker", "odd", spec={**worker_spec(shared_valkey.url), "celery": {"app": 5}})
+    looser_schema()
+    wait_for("the present schema", lambda: not _stored(kube, "refused", incomplete))
+    process.start()
+    kube.wait_for_condition("ValkeyWorker", "incomplete", "True", "InvalidSpec", of="Stalled")
+    # (the surprise may be gone: an API server prunes what its schema does not know whenever it reads)
+    assert "spec.valkey: Field required" in kube.message("ValkeyWorker", "incomplete")
+    told = wait_for("an event", lambda: kube.events("odd"))
+    assert told == [("InvalidSpec", "spec.celery.app: Input should be a valid string")]
+    worker(kube, "neighbour", shared_valkey)
+    at_rest(kube, process)
+    assert kube.events("odd") == told
+    assert "A pass failed" not in process.text()
+    for name in ("odd", "incomplete"):
+        kube.delete("ValkeyWorker", name)
+
+
+def _stored(kube: Kubernetes, name: str, spec: Any) -> bool:
+    try:
+        kube.create("ValkeyWorker", name, spec=spec)
+    except AssertionError:
+        return False
+    return True
 
 
 def test_a_suspended_worker_has_no_pods(kube: Kubernetes, process: OperatorProcess, shared_valkey: Valkey) -> None:

@@ -56,13 +56,13 @@ class _Stage:
 
 def plan_hybrid_pipeline(snapshot: Snapshot, now: datetime) -> Plan:
     """What to do for the pipeline in *snapshot*."""
-    if not status_of(snapshot.body):
-        return first_sight(snapshot, now)
     try:
         pipeline = parse(HybridPipeline, snapshot.body)
         desired = desired_children(pipeline, snapshot.inputs)
     except InvalidResourceError as error:
         return unparsable(snapshot, error, now)
+    if not status_of(snapshot.body):
+        return first_sight(snapshot, now)
     children = plan_children(snapshot, desired)
     problems = (*snapshot.problems, *children.problems)
     stages = _stages(pipeline, snapshot)

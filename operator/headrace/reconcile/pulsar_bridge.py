@@ -33,13 +33,13 @@ _REQUIRED = (ConditionType.CONNECTIONS_READY, _TOPICS, _SUBSCRIPTIONS, Condition
 
 def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
     """What to do for the bridge in *snapshot*."""
-    if not status_of(snapshot.body):
-        return first_sight(snapshot, now)
     try:
         bridge = parse(PulsarBridge, snapshot.body)
         desired = desired_children(bridge, snapshot.inputs)
     except InvalidResourceError as error:
         return unparsable(snapshot, error, now)
+    if not status_of(snapshot.body):
+        return first_sight(snapshot, now)
     needs = wanted(bridge)
     broker = plan_pulsar(needs, snapshot.pulsar, snapshot.departed) if snapshot.pulsar else None
     problems = (*snapshot.problems, *(broker.problems if broker else ()))

@@ -22,13 +22,13 @@ _REQUIRED = (ConditionType.CONNECTIONS_READY, ConditionType.WORKLOAD_READY)
 
 def plan_valkey_worker(snapshot: Snapshot, now: datetime) -> Plan:
     """What to do for the worker in *snapshot*."""
-    if not status_of(snapshot.body):
-        return first_sight(snapshot, now)
     try:
         worker = parse(ValkeyWorker, snapshot.body)
         desired = desired_children(worker, snapshot.inputs)
     except InvalidResourceError as error:
         return unparsable(snapshot, error, now)
+    if not status_of(snapshot.body):
+        return first_sight(snapshot, now)
     children = plan_children(snapshot, desired, hold=hold_for_secrets(snapshot))
     problems = (*snapshot.problems, *children.problems)
     plan = Plan(

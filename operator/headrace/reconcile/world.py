@@ -92,6 +92,7 @@ class World:
         self._monitoring = monitoring
         self._watches = watches
         self._own_versions: dict[Key, str] = {}
+        self._without_status: dict[Key, str] = {}
         self._secret_users: dict[Key, tuple[str, frozenset[str]]] = {}
 
     def wrote(self, key: Key, version: str) -> bool:
@@ -105,11 +106,14 @@ class World:
     def forget(self, key: Key, uid: str) -> None:
         """The resource is gone."""
         self._own_versions.pop(key, None)
+        self._without_status.pop(key, None)
         self._secret_users.pop(key, None)
         self._brokers.forget(uid)
 
     async def gather(self, key: Key, *, thorough: bool = False) -> Gathered | None:
         """Everything about *key*; None when it is gone or going. *thorough*: trust no memory."""
+        if thorough:
+            self._without_status.pop(key, None)
         body = None if thorough else self._cache.resource(key)
         if body is None:
             body = await self._api.get(Reference(key.kind, key.namespace, key.name))
@@ -210,9 +214,9 @@ class World:
             plan = with_failures(plan, snapshot, failures, now)
         if any(isinstance(problem, PulsarError) for problem in plan.problems):
             self._brokers.forget(snapshot.body["metadata"]["uid"])
-        await self._write_status(gathered.key, snapshot, plan)
-        for event in plan.events:
-            await self._recorder.emit(snapshot.body, event)
+        if await self._write_status(gathered.key, snapshot, plan):
+            for event in plan.events:
+                await self._recorder.emit(snapshot.body, event)
         return Done(plan, any(verdict(problem).retry for problem in plan.problems))
 
     async def _perform(self, gathered: Gathered, plan: Plan) -> list[Exception]:
@@ -251,16 +255,30 @@ class World:
             logger.info("Applied %s", each.reference, extra={"resource": str(key), "difference": difference})
         return []
 
-    async def _write_status(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
+    async def _write_status(self, key: Key, snapshot: Snapshot, plan: Plan) -> bool:
+        """Write what differs; False when this very resource was found to take no status before.
+
+        An API server refuses every write to a resource that was stored under a looser schema when a rule of the
+        present one cannot even be evaluated on it (a number where the rule reads a string). Then the event is all
+        that can be said, and is said once for each version of the resource, and at each thorough look.
+        """
         if dict(plan.status) == dict(status_of(snapshot.body)):
-            return
+            return True
+        version = snapshot.body["metadata"]["resourceVersion"]
+        if self._without_status.get(key) == version:
+            return False
         try:
             written = await self._api.write_status(snapshot.body, plan.status)
         except OutdatedError:
             self._cache.drop(Reference(key.kind, key.namespace, key.name))
             raise
+        except KubernetesInvalidError as error:
+            self._without_status[key] = version
+            logger.warning("The API server takes no status: %s", error, extra={"resource": str(key)})
+            return True
         self._own_versions[key] = written["metadata"]["resourceVersion"]
         self._cache.put(written)
+        return True
 
 
 def _parsed(body: Mapping[str, Any]) -> Resource | None:
