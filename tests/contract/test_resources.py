@@ -86,6 +86,18 @@ REFUSED = [
     ("PulsarBridge", put("sink", {"pulsar": {"topic": "persistent://a/b/c"}}), "a bridge joins both sides", None),
     (
         "PulsarBridge",
+        put("source", {"valkey": {"list": {"key": "orders"}, "stream": {"key": "orders"}}}),
+        "source.valkey needs one of list and stream, and not both",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        put("source", {"valkey": {"stream": {"key": "orders", "trim": "yes"}}}),
+        'spec.source.valkey.stream.trim in body must be of type boolean: "string"',
+        "source.valkey.stream.trim: Input should be a valid boolean",
+    ),
+    (
+        "PulsarBridge",
         put("sink.valkey.list", {"key": "orders"}),
         "sink.valkey needs one of celery and list, and not both",
         None,

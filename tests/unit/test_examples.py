@@ -60,11 +60,14 @@ def test_every_kind_and_every_way_has_an_example() -> None:
     every = [resource for path in EXAMPLES for resource in resources(path.read_text())]
     assert {resource.kind for resource in every} == set(MODELS)
     ways = {
-        (bridge.spec.source.valkey is None, bool(bridge.spec.sink.valkey and bridge.spec.sink.valkey.celery))
+        (
+            "topic" if bridge.spec.source.valkey is None else "list" if bridge.spec.source.valkey.list else "stream",
+            bool(bridge.spec.sink.valkey and bridge.spec.sink.valkey.celery),
+        )
         for bridge in every
         if isinstance(bridge, PulsarBridge)
     }
-    assert ways == {(False, False), (True, True), (True, False)}
+    assert ways == {("list", False), ("stream", False), ("topic", True), ("topic", False)}
 
 
 def test_examples_can_be_applied_together() -> None:

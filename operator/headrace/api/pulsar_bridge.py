@@ -45,11 +45,45 @@ class ListSource(ApiModel):
     """Raw (the default): each entry is a payload. Outbox: entries are written by Headrace's workers."""
 
 
+class StreamSource(ApiModel):
+    """A Valkey stream, read by a consumer group."""
+
+    key: ValkeyKey
+    """The stream."""
+    group: ValkeyKey = "headrace"
+    """The consumer group, made when missing; `headrace` when left out. What other consumers of it took, and did not
+    acknowledge for a minute, is taken over."""
+    initial_position: InitialPosition = InitialPosition.EARLIEST
+    """Where a new group begins: Earliest (the default) or Latest."""
+    payload_field: ValkeyKey | None = None
+    """The field that is the payload; the others become properties. All fields as one JSON object when left out."""
+    trim: bool = False
+    """Remove entries that every group of the stream has acknowledged. Default false."""
+
+
 class ValkeySource(ApiModel):
     """Messages come from Valkey."""
 
-    list: ListSource
+    rules = (
+        at_most_one("list", "stream", needed=True, message="source.valkey needs one of list and stream, and not both"),
+    )
+
+    list: ListSource | None = None
     """A list."""
+    stream: StreamSource | None = None
+    """A stream."""
+
+    @property
+    def key(self) -> str:
+        """The key that entries are taken from."""
+        source = self.list or self.stream
+        assert source is not None
+        return source.key
+
+    @property
+    def is_outbox(self) -> bool:
+        """Whether Headrace's workers write it."""
+        return self.list is not None and self.list.format is ListFormat.OUTBOX
 
 
 class PulsarSource(ApiModel):
@@ -153,12 +187,12 @@ class PulsarBridgeSpec(ApiModel):
             holds=lambda self: self.source.valkey is None or (self.deduplicate is None and self.cache is None),
         ),
         Rule(
-            cel="!has(self.source.valkey) || !has(self.source.valkey.list.format)"
+            cel="!has(self.source.valkey) || !has(self.source.valkey.list) || !has(self.source.valkey.list.format)"
             " || self.source.valkey.list.format == 'Raw' || !has(self.sink.pulsar) || !has(self.sink.pulsar.key)",
             message="sink.pulsar.key does not go with format: Outbox: each entry of an outbox brings its key",
             holds=lambda self: (
                 self.source.valkey is None
-                or self.source.valkey.list.format is ListFormat.RAW
+                or not self.source.valkey.is_outbox
                 or self.sink.pulsar is None
                 or self.sink.pulsar.key is None
             ),
@@ -166,6 +200,12 @@ class PulsarBridgeSpec(ApiModel):
         Rule(
             cel="!has(oldSelf.source.valkey) || has(self.source.valkey)",
             message="the direction of a bridge cannot change: make a new one",
+            holds=lambda self: True,
+        ),
+        Rule(
+            cel="!has(oldSelf.source.valkey) || !has(self.source.valkey)"
+            " || has(oldSelf.source.valkey.list) == has(self.source.valkey.list)",
+            message="a bridge cannot change from a list to a stream, or back: make a new one",
             holds=lambda self: True,
         ),
         Rule(

@@ -1,6 +1,7 @@
--- Take the next cut from the right end of a list, or give back the one in flight, unchanged.
--- KEYS: source list, cut list, state hash, owner, lease
--- ARGV: token, lease milliseconds, most messages, most bytes, floor, margin, routing
+-- Take the next cut from the source (take_list.lua or take_stream.lua stands in front of this), or give back the one in
+-- flight, unchanged.
+-- KEYS: source, cut list, state hash, owner, lease
+-- ARGV: token, lease milliseconds, most messages, most bytes, floor, margin, routing; more for take
 -- Returns {first id, routing, milliseconds since the epoch when it was cut, 1 when it was in flight before, entries}.
 -- Sequence ids are given here and stored with the cut, so that whoever replays it sends the very same frames.
 local source, cut, state, owner, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -14,19 +15,9 @@ if known[1] then
   return {known[1], known[2], known[3], 1, redis.call('LRANGE', cut, 0, -1)}
 end
 
-local most, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local entries, bytes = {}, 0
-while #entries < most do
-  local entry = redis.call('RPOP', source)
-  if not entry then
-    break
-  end
-  if #entries > 0 and bytes + #entry > most_bytes then
-    redis.call('RPUSH', source, entry)
-    break
-  end
-  bytes = bytes + #entry
-  entries[#entries + 1] = entry
+local entries = take(source, state, tonumber(ARGV[3]), tonumber(ARGV[4]))
+if entries.err then
+  return entries
 end
 if #entries == 0 then
   return {'0', '', '0', 0, {}}

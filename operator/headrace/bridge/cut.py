@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import valkey
 from valkey.exceptions import ResponseError
@@ -11,6 +11,7 @@ from valkey.exceptions import ResponseError
 from headrace.bridge.lease import LEASE_MILLISECONDS, Lease
 from headrace.bridge.routing import Routing
 from headrace.bridge.scripts import raise_if_fenced, script
+from headrace.bridge.source import Source
 
 CUT_MESSAGES = 1000
 CUT_BYTES = 1024 * 1024
@@ -37,15 +38,15 @@ class Cut:
 
 
 class CutStore:
-    """Cuts of one source list. Each call checks the lease and raises ``FencedError`` when another replica has it."""
+    """Cuts of one source. Each call checks the lease and raises ``FencedError`` when another replica has it."""
 
-    def __init__(self, client: valkey.Valkey, source: str, prefix: str, lease: Lease) -> None:
+    def __init__(self, client: valkey.Valkey, source: Source, prefix: str, lease: Lease) -> None:
         self._client = client
         self._source = source
         self._cut_key = f"{prefix}:cut"
         self._state_key = f"{prefix}:cut-state"
         self._lease = lease
-        self._cut = script(client, "cut")
+        self._cut = script(client, source.take, "cut")
         self._commit = script(client, "commit")
 
     def next(self, routing: Routing, floor: int) -> Cut | None:
@@ -53,7 +54,7 @@ class CutStore:
 
         *floor*: the highest id that Pulsar is known to have. New ids lie above it, even when Valkey was set back.
         """
-        keys = [self._source, self._cut_key, self._state_key, self._lease.owner_key, self._lease.lease_key]
+        keys = [self._source.key, self._cut_key, self._state_key, self._lease.owner_key, self._lease.lease_key]
         arguments: list[str | bytes | int] = [
             self._lease.token,
             LEASE_MILLISECONDS,
@@ -62,6 +63,7 @@ class CutStore:
             floor,
             CUT_MESSAGES,
             routing.to_wire(),
+            *self._source.arguments,
         ]
         try:
             first, wire, made, pending, entries = self._cut(keys=keys, args=arguments)
@@ -79,17 +81,12 @@ class CutStore:
             self._commit(keys=keys, args=[self._lease.token, LEASE_MILLISECONDS, cut.first])
         except ResponseError as error:
             raise_if_fenced(error)
+        self._source.committed()
 
     def waiting(self) -> int:
         """Messages at the source and in flight."""
-        pipeline: Any = self._client.pipeline(transaction=False)
-        pipeline.llen(self._source)
-        pipeline.llen(self._cut_key)
-        return int(sum(pipeline.execute()))
+        return self._source.waiting() + int(cast(int, self._client.llen(self._cut_key)))
 
     def wait(self, seconds: int) -> None:
-        """Wait until the source has something, at most *seconds*.
-
-        BLMOVE of a list's end onto the same end blocks like BLPOP and takes nothing out.
-        """
-        self._client.blmove(self._source, self._source, seconds, "RIGHT", "RIGHT")
+        """Wait until the source has something, at most *seconds*."""
+        self._source.wait(seconds)

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from headrace.api.pulsar_bridge import Compression, ListFormat, PulsarBridge
+from headrace.api.pulsar_bridge import Compression, ListFormat, ListSource, PulsarBridge, ValkeySource
 from headrace.bridge.backlog import SubscriptionBacklog
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
@@ -93,11 +93,10 @@ def _loops(
     if spec.source.valkey is not None:
         assert spec.sink.pulsar is not None
         line = Line(
-            source=spec.source.valkey.list.key,
+            source=spec.source.valkey,
             prefix=prefix,
             sink_topic=spec.sink.pulsar.topic,
             dead_letter_topic=spec.dead_letter_topic,
-            format=spec.source.valkey.list.format,
             key=spec.sink.pulsar.key,
             compression=spec.sink.pulsar.compression,
             identity=bridge.identity,
@@ -105,11 +104,10 @@ def _loops(
         )
         return [Outward(line, server, client, health, metrics, stop)]
     letters = Line(
-        source=f"{prefix}:dead-letters",
+        source=ValkeySource(list=ListSource(key=f"{prefix}:dead-letters", format=ListFormat.OUTBOX)),
         prefix=f"{prefix}:dead-letters",
         sink_topic=spec.dead_letter_topic,
         dead_letter_topic=spec.dead_letter_topic,
-        format=ListFormat.OUTBOX,
         key=None,
         compression=Compression.LZ4,
         identity=bridge.identity,

@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from headrace.api.pulsar_bridge import Compression, ListFormat
+from headrace.api.pulsar_bridge import Compression, ValkeySource
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.frame import Frame, cut_id, frames
 from headrace.bridge.lease import Lease
@@ -14,8 +14,9 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.publisher import Publisher, PublishError
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, PulsarError, TopicNotFoundError
-from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target
+from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
 from headrace.bridge.scripts import FencedError
+from headrace.bridge.source import open_source
 from headrace.bridge.tail import count_landed
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
@@ -39,15 +40,14 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Line:
-    """One list and the topic it goes to."""
+    """One source in Valkey and the topic it goes to."""
 
-    source: str
-    """The Valkey list."""
+    source: ValkeySource
+    """The list or stream."""
     prefix: str
     """Our own keys begin with it."""
     sink_topic: str
     dead_letter_topic: str
-    format: ListFormat
     key: str | None
     compression: Compression
     identity: str
@@ -72,7 +72,9 @@ class Outward:
         self._line = line
         self._valkey = server.client()
         self._lease = Lease(self._valkey, line.prefix)
-        self._store = CutStore(self._valkey, line.source, line.prefix, self._lease)
+        source = open_source(self._valkey, line.source, line.prefix, self._lease)
+        self._store = CutStore(self._valkey, source, line.prefix, self._lease)
+        self._name = source.key
         self._pulsar = pulsar_client
         self._publisher = Publisher(pulsar_client, f"headrace/{line.identity}", line.compression)
         self._health = health
@@ -93,7 +95,7 @@ class Outward:
                 if self._stand_by():
                     self._work()
             except FencedError as error:
-                _log.warning("%s: %s; standing by", self._line.source, error)
+                _log.warning("%s: %s; standing by", self._name, error)
             except StoppedError:
                 break
             except VALKEY_TROUBLE as error:
@@ -102,7 +104,7 @@ class Outward:
                 self._away("pulsar", error)
             except Exception:
                 # P1: whatever it is, the cut in flight is safe in Valkey and another try may succeed
-                _log.exception("%s: unexpected error; trying again", self._line.source)
+                _log.exception("%s: unexpected error; trying again", self._name)
                 self._stop.wait(self._backoff.next_seconds())
             finally:
                 self._publisher.close()
@@ -119,7 +121,7 @@ class Outward:
                 return True
             self._side("valkey", True)
             if not said:
-                _log.info("%s: another replica works, standing by", self._line.source)
+                _log.info("%s: another replica works, standing by", self._name)
                 partitions(self._pulsar, self._line.sink_topic)
                 self._side("pulsar", True)
                 said = True
@@ -147,7 +149,8 @@ class Outward:
         routing = Routing(
             sink=Target(line.sink_topic, partitions(self._pulsar, line.sink_topic)),
             dead_letter=Target(line.dead_letter_topic, partitions(self._pulsar, line.dead_letter_topic)),
-            format=line.format,
+            format=entry_format(line.source),
+            payload_field=line.source.stream.payload_field if line.source.stream else None,
             key=line.key,
             source=line.identity,
             limit_bytes=line.max_message_bytes,
@@ -158,11 +161,11 @@ class Outward:
         try:
             self._open_producers(routing.dead_letter, batched=False)
         except TopicNotFoundError:
-            _log.warning("%s: the dead-letter topic %s does not exist", line.source, line.dead_letter_topic)
+            _log.warning("%s: the dead-letter topic %s does not exist", self._name, line.dead_letter_topic)
             if not line.main:
                 raise
         self._side("pulsar", True)
-        _log.info("%s: moving to %s", line.source, line.sink_topic)
+        _log.info("%s: moving to %s", self._name, line.sink_topic)
         return routing
 
     def _open_producers(self, target: Target, *, batched: bool) -> None:
@@ -209,7 +212,7 @@ class Outward:
                 missing.append(replace(frame, messages=frame.messages[landed:]))
         _log.info(
             "%s: replaying the cut of %d messages from id %d: %d of %d frames",
-            self._line.source,
+            self._name,
             len(cut.entries),
             cut.first,
             len(missing),
@@ -223,7 +226,7 @@ class Outward:
         connected = self._publisher.connected()
         self._side("pulsar", connected)
         if not connected and self._seldom("waiting"):
-            _log.warning("%s: waiting for Pulsar to confirm what was sent", self._line.source)
+            _log.warning("%s: waiting for Pulsar to confirm what was sent", self._name)
         if self._stop:
             self._stop_seen = self._stop_seen or time.monotonic()
             if time.monotonic() - self._stop_seen > DRAIN_SECONDS:
@@ -235,7 +238,7 @@ class Outward:
         self._side(side, False)
         text = f"{type(error).__name__}: {error}"
         if self._seldom(text):
-            _log.warning("%s: %s does not serve us (%s); trying again", self._line.source, side, text)
+            _log.warning("%s: %s does not serve us (%s); trying again", self._name, side, text)
         self._tick()
         self._stop.wait(self._backoff.next_seconds())
 
@@ -243,8 +246,8 @@ class Outward:
         try:
             self._lease.release()
         except NOT_OURS:
-            _log.debug("%s: the lease was not ours to release", self._line.source)
-        self._health.done(f"the loop of {self._line.source}")
+            _log.debug("%s: the lease was not ours to release", self._name)
+        self._health.done(f"the loop of {self._name}")
 
     def _side(self, side: str, connected: bool) -> None:
         self._health.connection(side if self._line.main else f"{side} for dead letters", connected)

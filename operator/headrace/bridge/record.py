@@ -1,4 +1,4 @@
-"""What a list entry becomes: a message for the sink, or a dead letter with its reason. Pure."""
+"""What an entry of the source becomes: a message for the sink, or a dead letter with its reason. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 import jmespath
 import orjson
 
-from headrace.api.pulsar_bridge import ListFormat
-from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, Routing
+from headrace.bridge.entry import decoded, readable
+from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
+
+STREAM_ID = "VALKEY_STREAM_ID"
+"""Property with the id of the stream's entry."""
 
 ERROR_LENGTH = 1000
 """Longest error text in a dead letter, in characters."""
@@ -91,8 +94,10 @@ def parse_json(payload: bytes) -> Any:
 
 def converter(routing: Routing) -> Callable[[bytes], Message]:
     """The function that makes a message of an entry, in the way *routing* says. It never raises."""
-    if routing.format is ListFormat.OUTBOX:
+    if routing.format is EntryFormat.OUTBOX:
         make = _of_outbox(routing.source)
+    elif routing.format is EntryFormat.FIELDS:
+        make = _of_fields(routing.payload_field, routing.key)
     elif routing.key is not None:
         make = _keyed(routing.key)
     else:
@@ -103,7 +108,8 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
         try:
             message = make(entry)
         except PoisonError as poison:
-            return dead_letter(entry, poison.reason, str(poison), source=routing.source)
+            payload = readable(entry) if routing.format is EntryFormat.FIELDS else entry
+            return dead_letter(payload, poison.reason, str(poison), source=routing.source)
         if len(entry) < limit // 2 or message.reason is not None:
             return message
         size = (
@@ -116,6 +122,27 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
         return as_too_large(message, routing.source, f"than the {routing.limit_bytes} that the broker takes.")
 
     return convert
+
+
+def _of_fields(payload_field: str | None, expression: str | None) -> Callable[[bytes], Message]:
+    keyed = _keyed(expression) if expression is not None else Message
+
+    def make(entry: bytes) -> Message:
+        identity, fields = decoded(entry)
+        payload = fields.pop(payload_field.encode(), None) if payload_field else None
+        if payload_field and payload is None:
+            raise PoisonError("FieldMissing", f"the entry has no field {payload_field}.")
+        try:
+            texts = {name.decode(): value.decode() for name, value in fields.items()}
+        except UnicodeDecodeError:
+            raise PoisonError(
+                "InvalidRecord", "a field of the entry is not UTF-8: name the binary one as payloadField."
+            ) from None
+        message = keyed(orjson.dumps(texts) if payload is None else payload)
+        message.properties = {STREAM_ID: identity, **(texts if payload is not None else {})}
+        return message
+
+    return make
 
 
 def _keyed(expression: str) -> Callable[[bytes], Message]:

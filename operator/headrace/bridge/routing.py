@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from functools import lru_cache
 
 import orjson
 
-from headrace.api.pulsar_bridge import ListFormat
+from headrace.api.pulsar_bridge import ListFormat, ValkeySource
 
 MAX_MESSAGE_BYTES = 5 * 1024 * 1024
 """Pulsar's default `maxMessageSize`."""
 
 MESSAGE_OVERHEAD_BYTES = 1024
 """Room for a message's own metadata inside the broker's limit."""
+
+
+class EntryFormat(StrEnum):
+    """What the entries of a cut are. Stored with it, so names stay."""
+
+    RAW = ListFormat.RAW.value
+    OUTBOX = ListFormat.OUTBOX.value
+    FIELDS = "Fields"
+    """Of a stream: id, fields and values, as take_stream.lua writes them."""
+
+
+def entry_format(source: ValkeySource) -> EntryFormat:
+    """What the entries of *source* are."""
+    return EntryFormat(source.list.format) if source.list else EntryFormat.FIELDS
 
 
 @dataclass(frozen=True)
@@ -36,15 +51,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Routing:
-    """Everything that decides what a list entry becomes."""
+    """Everything that decides what an entry becomes."""
 
     sink: Target
     dead_letter: Target
-    format: ListFormat
+    format: EntryFormat
     key: str | None
     source: str
     """``Kind/namespace/name`` of the bridge."""
     limit_bytes: int = MAX_MESSAGE_BYTES
+    payload_field: str | None = None
+    """The field of a stream's entry that is the payload; None for all of them as JSON."""
 
     def to_wire(self) -> bytes:
         """As stored with a cut."""
@@ -57,7 +74,7 @@ class Routing:
         return cls(
             sink=Target(**body.pop("sink")),
             dead_letter=Target(**body.pop("dead_letter")),
-            format=ListFormat(body.pop("format")),
+            format=EntryFormat(body.pop("format")),
             **body,
         )
 

@@ -13,9 +13,10 @@ class FencedError(Exception):
     """Another replica holds the lease; this one must stop writing at once."""
 
 
-def script(client: valkey.Valkey, name: str) -> Script:
-    """The script *name*`.lua` of this folder, bound to *client*."""
-    return client.register_script((Path(__file__).parent / f"{name}.lua").read_text(encoding="utf-8"))
+def script(client: valkey.Valkey, *names: str) -> Script:
+    """The script of this folder's `.lua` files *names*, one behind the other, bound to *client*."""
+    folder = Path(__file__).parent
+    return client.register_script("\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names))
 
 
 def raise_if_fenced(error: ResponseError) -> None:

@@ -1,7 +1,7 @@
 """The alerts of a PulsarBridge. Two have the names that Pulsar's own users know: `PulsarBacklogCritical` and
 `PulsarConsumerFailures`."""
 
-from headrace.api.pulsar_bridge import ListFormat, PulsarBridge, PulsarSource
+from headrace.api.pulsar_bridge import PulsarBridge, PulsarSource
 from headrace.desired.alert import Alert
 from headrace.desired.backlog import backlog, consumers, own
 from headrace.desired.promql import differs, seconds, selector
@@ -44,7 +44,7 @@ def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
 def _own_dead_letters(bridge: PulsarBridge) -> str:
     """What the bridge itself gave up; a failed task that an outbox hands on was told by the worker's alert."""
     source = bridge.spec.source.valkey
-    passing = [differs("reason", *TASK_REASONS)] if source and source.list.format is ListFormat.OUTBOX else []
+    passing = [differs("reason", *TASK_REASONS)] if source and source.is_outbox else []
     meta = bridge.metadata
     return selector("headrace_bridge_dead_letters_total", *passing, namespace=meta.namespace, name=meta.name)
 

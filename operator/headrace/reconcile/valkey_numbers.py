@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +30,7 @@ _PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
 @dataclass(frozen=True)
 class _Count:
-    """One question: the length of a list or the number of fields of a hash."""
+    """One question: the length of a list, the number of fields of a hash, or the groups of a stream."""
 
     command: str
     key: str
@@ -73,15 +73,31 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
 
 async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Numbers:
     source = bridge.spec.source.valkey
-    questions = [_Count("LLEN", source.list.key), _Count("LLEN", _own_key(bridge, "cut"))] if source else []
-    answers = await _ask(bridge, credentials, questions)
-    return Numbers(backlog=answers[0], in_flight=answers[1]) if source else Numbers()
+    if source is None:
+        await _ask(bridge, credentials, [])
+        return Numbers()
+    stream = source.stream
+    questions = [_Count("XINFO GROUPS" if stream else "LLEN", source.key), _Count("LLEN", _own_key(bridge, "cut"))]
+    waiting, in_flight = await _ask(bridge, credentials, questions, stream.group if stream else None)
+    return Numbers(backlog=waiting, in_flight=in_flight)
+
+
+def _lag(groups: Sequence[Mapping[str, Any]], name: str | None) -> int | None:
+    """What a group of a stream has not read, and what is pending; None when Valkey does not know."""
+    for group in groups:
+        if group["name"] == (name or "").encode():
+            lag = group["lag"]
+            return None if lag is None else int(lag) + int(group["pending"])
+    return None
 
 
 async def _ask(
-    resource: ValkeyWorker | PulsarBridge, credentials: Credentials, questions: Sequence[_Count]
+    resource: ValkeyWorker | PulsarBridge,
+    credentials: Credentials,
+    questions: Sequence[_Count],
+    group: str | None = None,
 ) -> list[int | None]:
-    """One round trip with all questions, after a PING."""
+    """One round trip with all questions, after a PING. *group*: whose lag is the answer about a stream."""
     named = urlsplit(resource.spec.valkey.url)
     place = f"Valkey at {named.hostname}:{named.port or _PORT}"
     client = _client(resource.spec.valkey, resource.metadata.namespace, credentials)
@@ -103,6 +119,7 @@ async def _ask(
     for answer in answers:
         if isinstance(answer, NoPermissionError):
             raise ValkeyAuthenticationFailedError(f"{place} does not let this user count: {answer}")
+    answers = [_lag(answer, group) if isinstance(answer, list) else answer for answer in answers]
     return [answer if isinstance(answer, int) else None for answer in answers]
 
 

@@ -5,10 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.api.pulsar_bridge import ListFormat
 from headrace.bridge.cut import Cut
 from headrace.bridge.frame import frames
-from headrace.bridge.routing import Routing, Target, java_string_hash
+from headrace.bridge.routing import EntryFormat, Routing, Target, java_string_hash
 
 SINK, DEAD = "persistent://a/b/c", "persistent://a/b/c-DLQ"
 keyed = st.fixed_dictionaries({"id": st.text(min_size=1, max_size=5)}).map(json.dumps).map(str.encode)
@@ -16,7 +15,7 @@ entries = st.lists(st.one_of(keyed, st.binary(max_size=20)), min_size=1, max_siz
 
 
 def cut(found: list[bytes], partitions: int, key: str | None = "id", first: int = 1) -> Cut:
-    routing = Routing(Target(SINK, partitions), Target(DEAD, 0), ListFormat.RAW, key, "PulsarBridge/n/b")
+    routing = Routing(Target(SINK, partitions), Target(DEAD, 0), EntryFormat.RAW, key, "PulsarBridge/n/b")
     return Cut(first, routing, 0, False, found)
 
 

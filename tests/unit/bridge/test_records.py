@@ -4,16 +4,18 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from headrace.api.pulsar_bridge import ListFormat
+from headrace.bridge.entry import decoded
 from headrace.bridge.record import converter
-from headrace.bridge.routing import Routing, Target
+from headrace.bridge.routing import EntryFormat, Routing, Target
 from headrace.bridge.selector import needs_json, selector
 
 T = Target("persistent://a/b/c", 0)
 
 
-def routing(format_: ListFormat = ListFormat.OUTBOX, **changes: Any) -> Routing:
+def routing(format_: EntryFormat = EntryFormat.OUTBOX, **changes: Any) -> Routing:
     return Routing(T, T, format_, changes.pop("key", None), "PulsarBridge/n/b", **changes)
 
 
@@ -51,18 +53,18 @@ def test_a_result_without_anything_else_is_enough() -> None:
 @pytest.mark.parametrize(("size", "reason"), [(8_000, None), (10_000, "MessageTooLarge")])
 def test_the_limit_leaves_room_for_metadata(size: int, reason: str | None) -> None:
     entry = b"x" * size
-    message = converter(routing(ListFormat.RAW, limit_bytes=10_000))(entry)
+    message = converter(routing(EntryFormat.RAW, limit_bytes=10_000))(entry)
     assert (message.reason, message.payload) == (reason, entry)
 
 
 @pytest.mark.parametrize(("value", "key"), [('"a"', "a"), ("7", "7"), ('{"b": 1, "a": 2}', '{"a":2,"b":1}')])
 def test_keys_are_text(value: str, key: str) -> None:
-    assert converter(routing(ListFormat.RAW, key="id"))(f'{{"id": {value}}}'.encode()).key == key
+    assert converter(routing(EntryFormat.RAW, key="id"))(f'{{"id": {value}}}'.encode()).key == key
 
 
 @pytest.mark.parametrize("value", ["null", '""'])
 def test_p7_an_empty_key_is_missing(value: str) -> None:
-    assert converter(routing(ListFormat.RAW, key="id"))(f'{{"id": {value}}}'.encode()).reason == "KeyMissing"
+    assert converter(routing(EntryFormat.RAW, key="id"))(f'{{"id": {value}}}'.encode()).reason == "KeyMissing"
 
 
 def test_selectors_reach_payload_key_and_properties() -> None:
@@ -71,3 +73,28 @@ def test_selectors_reach_payload_key_and_properties() -> None:
     assert selector("message.key", "cache")(*message) == "k"
     assert selector("message.properties.tenant", "cache")(*message) == "x"
     assert [needs_json(each) for each in ("order.id", "message.key", "message.properties.a")] == [True, False, False]
+
+
+def row(*parts: bytes) -> bytes:
+    """As take_stream.lua writes an entry."""
+    return b"".join(b"%d:%s" % (len(part), part) for part in parts)
+
+
+@given(st.lists(st.tuples(st.binary(), st.binary())))
+def test_an_entry_of_a_stream_is_read_back_whatever_its_bytes(pairs: list[tuple[bytes, bytes]]) -> None:
+    assert decoded(row(b"1-2", *(part for pair in pairs for part in pair))) == ("1-2", dict(pairs))
+
+
+def test_p7_an_entry_of_a_stream_that_is_no_text_is_kept_whole() -> None:
+    message = converter(routing(EntryFormat.FIELDS))(row(b"7-0", b"name", b"x", b"blob", b"\xff"))
+    assert message.reason == "InvalidRecord"
+    kept = {"id": "7-0", "fields": [["name", "x"], ["blob", {"base64": "/w=="}]]}
+    assert json.loads(message.payload) == kept
+
+
+def test_the_key_of_an_entry_is_looked_for_in_its_payload() -> None:
+    fields = row(b"7-0", b"body", b'{"id": 5}', b"shop", b"9")
+    message = converter(routing(EntryFormat.FIELDS, key="id", payload_field="body"))(fields)
+    assert (message.payload, message.key) == (b'{"id": 5}', "5")
+    assert message.properties == {"VALKEY_STREAM_ID": "7-0", "shop": "9"}
+    assert converter(routing(EntryFormat.FIELDS, key="shop"))(fields).key == "9"
