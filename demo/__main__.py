@@ -8,7 +8,8 @@ import sys
 from rich.console import Console
 
 from demo import closing, data, live, stage
-from demo.figures import LEDGER, NAMESPACE, Sources
+from demo.figures import LEDGER, NAMESPACE, Figures, Sources
+from demo.kills import Kills, kill_bridges
 from testbed import brokers, environment
 from testbed.cluster import Cluster
 from testbed.progress import step
@@ -45,26 +46,30 @@ def main(arguments: list[str]) -> int:
 
 
 def run(events: int) -> int:
-    """Set everything up, stream the events, show the ledger; return 0 when it balances."""
+    """Set everything up, stream the events, kill the bridges on the way, show the ledger; return 0 when it balances."""
     cluster = environment.up()
     prepare(cluster)
     sources = Sources(cluster.kubeconfig)
+    kills = Kills(lambda: console.print(kill_bridges(cluster).strip(), markup=False, soft_wrap=True), events)
+
+    def look() -> Figures:
+        figures = sources.figures()
+        kills.after(figures.finished)
+        return figures
+
     stage.start_producer(cluster, events)
-    figures = live.show_until_finished(console, sources.figures, events)
-    if not figures.all_finished(events):
-        # also so when a pod was killed: it takes its last counts with it, but not its messages
-        console.print(
-            f"Nothing has moved for {live.STALLED_AFTER_SECONDS:.0f} s: the ledger tells whether all is there."
-        )
-    stage.start_ledger(cluster)
+    live.show_until_finished(console, look, events)
+    with step("nothing waits any more"):
+        stage.await_empty(cluster)
+    with step("ledger, read back from the topics"):
+        stage.start_ledger(cluster)
+        stage.await_ledger(cluster)
+    report = closing.Report.read(sources.log(LEDGER))
     with step("status catches up with the last events"):
-        stage.await_status(cluster, figures.dead_letters)
+        stage.await_dead_letters(cluster, report.dead_letters)
     resources = "hybridpipelines,valkeyworkers,pulsarbridges"
     console.print(f"\n$ kubectl get {resources} --namespace {NAMESPACE}", soft_wrap=True)
     console.print(cluster.kubectl("get", resources, f"--namespace={NAMESPACE}"), markup=False, soft_wrap=True)
-    with step("ledger, read back from the topics"):
-        stage.await_ledger(cluster)
-    report = closing.Report.read(sources.log(LEDGER))
     closing.show(console, report)
     console.print(report.last_line(), soft_wrap=True)
     return 0 if report.balanced else 1

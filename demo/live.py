@@ -12,11 +12,13 @@ from demo.figures import Figures, Rate
 LOOK_EVERY_SECONDS = 1.0
 LINE_EVERY_SECONDS = 5.0
 STALLED_AFTER_SECONDS = 60.0
+QUIET_SECONDS = 20.0
+"""When all is sent and nothing moves for so long, all has arrived: killed pods take their last counts with them."""
 COLUMNS = ("sent", "in queue", "done", "duplicates dropped", "dead-lettered", "events/s")
 
 
 def show_until_finished(console: Console, look: Callable[[], Figures], events: int) -> Figures:
-    """Show the figures until each event has its outcome, or nothing has moved for a minute; return the last."""
+    """Show the figures until each event has its outcome, or nothing moves any more; return the last."""
     rate, shown = Rate(), Shown(console, events)
     seen, moved = Figures(), time.monotonic()
     with shown:
@@ -26,7 +28,8 @@ def show_until_finished(console: Console, look: Callable[[], Figures], events: i
             if figures != seen:
                 seen, moved = figures, now
             shown.update(figures, rate.add(now, figures.finished))
-            if figures.all_finished(events) or now - moved > STALLED_AFTER_SECONDS:
+            patience = QUIET_SECONDS if figures.sending_complete else STALLED_AFTER_SECONDS
+            if figures.all_finished(events) or now - moved > patience:
                 return figures
             time.sleep(LOOK_EVERY_SECONDS)
 

@@ -24,6 +24,13 @@ IMAGE = "localhost/headrace-demo:dev"
 READY_SECONDS = 180
 LEDGER_SECONDS = 300
 STATUS_SECONDS = 60
+_RESOURCES = (
+    f"hybridpipeline/{PIPELINE}",
+    f"pulsarbridge/{PIPELINE}-ingest",
+    f"pulsarbridge/{PIPELINE}-results",
+    f"valkeyworker/{PIPELINE}-process",
+)
+"""The first three count dead letters."""
 
 
 def provide_images(cluster: Cluster) -> None:
@@ -128,18 +135,22 @@ def start_producer(cluster: Cluster, events: int) -> None:
     cluster.apply(json.dumps(job))
 
 
-def await_status(cluster: Cluster, dead_letters: int) -> None:
-    """Wait until the status tells that nothing waits and so many are dead: it is renewed every half minute.
-
-    It returns all the same when that does not come true: the status is shown as it is.
-    """
-    bridges = (f"pulsarbridge/{PIPELINE}-ingest", f"pulsarbridge/{PIPELINE}-results")
-    everything = (f"hybridpipeline/{PIPELINE}", *bridges, f"valkeyworker/{PIPELINE}-process")
+def await_empty(cluster: Cluster) -> None:
+    """Wait until the status tells that nothing waits: it is renewed every half minute."""
     here, timeout = f"--namespace={NAMESPACE}", f"--timeout={STATUS_SECONDS}s"
+    with contextlib.suppress(CommandError):  # the ledger tells what is missing
+        cluster.kubectl("wait", "--for=jsonpath={.status.backlog}=0", *_RESOURCES, here, timeout)
+
+
+def await_dead_letters(cluster: Cluster, count: int) -> None:
+    """Wait until the status tells that so many are dead; if it does not, it is shown as it is."""
+    condition, here, timeout = (
+        f"--for=jsonpath={{.status.deadLetters}}={count}",
+        f"--namespace={NAMESPACE}",
+        f"--timeout={STATUS_SECONDS}s",
+    )
     with contextlib.suppress(CommandError):
-        cluster.kubectl("wait", "--for=jsonpath={.status.backlog}=0", *everything, here, timeout)
-        condition = f"--for=jsonpath={{.status.deadLetters}}={dead_letters}"
-        cluster.kubectl("wait", condition, f"hybridpipeline/{PIPELINE}", *bridges, here, timeout)
+        cluster.kubectl("wait", condition, *_RESOURCES[:3], here, timeout)
 
 
 def start_ledger(cluster: Cluster) -> None:
