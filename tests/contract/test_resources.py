@@ -92,7 +92,7 @@ REFUSED = [
     ),
     (
         "PulsarBridge",
-        put("source", {"valkey": {"stream": {"key": "orders", "trim": "yes"}}}),
+        put("source", {"valkey": {"stream": {"key": "orders", "trim": "sometimes"}}}),
         'spec.source.valkey.stream.trim in body must be of type boolean: "string"',
         "source.valkey.stream.trim: Input should be a valid boolean",
     ),
@@ -205,6 +205,18 @@ def test_direction_of_a_bridge_cannot_change(kubernetes_api: Environment) -> Non
     other["sink"] = {"pulsar": {"topic": "persistent://shop/orders/events"}}
     refused = refusal(kubernetes_api, "apply", "-f", "-", input=json.dumps(body("PulsarBridge", other, "direction")))
     assert "the direction of a bridge cannot change" in refused
+
+
+def test_a_list_cannot_become_a_stream(kubernetes_api: Environment) -> None:
+    bridge = copy.deepcopy(BRIDGE)
+    bridge["source"] = {"valkey": {"list": {"key": "orders"}}}
+    bridge["sink"] = {"pulsar": {"topic": "persistent://shop/orders/events"}}
+    for unwanted in ("deduplicate", "cache"):
+        bridge.pop(unwanted, None)
+    kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(body("PulsarBridge", bridge, "source")))
+    bridge["source"]["valkey"] = {"list": None, "stream": {"key": "orders"}}
+    refused = refusal(kubernetes_api, "apply", "-f", "-", input=json.dumps(body("PulsarBridge", bridge, "source")))
+    assert "a bridge cannot change from a list to a stream" in refused
 
 
 def test_scale_and_names_work_as_kubectl_users_expect(kubernetes_api: Environment) -> None:
