@@ -54,6 +54,18 @@ test-e2e: ## the chart on a real cluster, pods and brokers included
 	@$(PYTHON) -m testbed prepare cluster
 	@$(WITH_CLUSTER) $(PYTEST) tests/e2e
 
+# SEED and SCENARIO repeat one run that was printed.
+CRASHES = $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(SCENARIO),--scenario $(SCENARIO))
+.PHONY: crash-test
+crash-test: ## kill bridge and Valkey KILLS (30) times while messages flow; count what was lost or doubled
+	@$(PYTHON) -m testbed prepare pulsar
+	@$(PYTHON) -m tests.faults $(CRASHES)
+
+.PHONY: crash-test-nightly
+crash-test-nightly: ## the same with 200 kills, Pulsar's among them
+	@$(PYTHON) -m testbed prepare pulsar
+	@$(PYTHON) -m tests.faults --nightly $(CRASHES)
+
 .PHONY: check
 check: verify ## linters, types, layers, sizes, generated files
 	@$(PYTHON) -m ruff check --no-cache .

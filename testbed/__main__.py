@@ -90,6 +90,7 @@ def load_image(options: argparse.Namespace) -> None:
 
 PREPARATIONS: dict[str, tuple[Callable[[], object], ...]] = {
     "tools": (helm, promtool.path),
+    "pulsar": (pulsar_jars.pulsar_jars,),
     "cluster": (lambda: environment.current().prepare(), promtool.path, pulsar_jars.pulsar_jars),
 }
 

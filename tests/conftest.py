@@ -63,7 +63,7 @@ def pytest_sessionstart() -> None:
 
 
 # Cheap before dear; and the test bed's own tests stop and start the cluster, so they come before those that fill it.
-ORDER = ("unit/", "integration/test_testbed_", "contract/", "integration/", "e2e/")
+ORDER = ("unit/", "integration/test_testbed_", "contract/", "integration/", "faults/", "e2e/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,155 @@
+"""What a run says: a table for people, lines for machines."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.figure import Figure
+from tests.bench.latency import Latencies
+from tests.bench.payload import LARGE, SMALL, Payload
+from tests.bench.rounds import FEW, Outcome
+from tests.bench.throughput import HEADRACE, ceiling_in, ceiling_out
+
+RESULTS = Path("bench-results.jsonl")
+AIMS = {
+    "list_to_pulsar.vs_raw": ">= 0.7",
+    "pulsar_to_list.vs_raw": ">= 0.7",
+    "pulsar_to_celery.vs_raw": ">= 0.4",
+    "latency.list_to_pulsar.p99": "< 20",
+    "latency.pulsar_to_list.p99": "< 20",
+}
+"""What the project wants to reach, by the name of the figure."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure with its name."""
+
+    name: str
+    figure: Figure
+    unit: str
+    form: str
+
+    def met(self) -> bool | None:
+        """Whether the median meets its aim; None where there is none."""
+        if self.name not in AIMS:
+            return None
+        sign, wanted = AIMS[self.name].split()
+        return self.figure.median >= float(wanted) if sign == ">=" else self.figure.median < float(wanted)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that was measured."""
+
+    outcomes: list[Outcome]
+    latencies: dict[str, Latencies]
+    few: dict[str, Figure]
+    """Peak memory of the bridge in MiB after a small backlog."""
+
+    def find(self, row: str, payload: Payload, name: str) -> Outcome:
+        """One contender."""
+        [found] = [each for each in self.outcomes if (each.row, each.payload, each.name) == (row, payload, name)]
+        return found
+
+    def ceiling(self, row: str, payload: Payload, in_flight: int = 2) -> Outcome:
+        """The fastest ceiling of any size of cut; Celery's row is held against the list's."""
+        if row == "list_to_pulsar":
+            fitting = [each for each in self.outcomes if each.name.endswith(f"{in_flight} in flight")]
+        else:
+            fitting = [each for each in self.outcomes if each.name.startswith("ceiling: batches")]
+        return max((each for each in fitting if each.payload is payload), key=lambda each: each.rate.median)
+
+    def lines(self) -> list[Line]:
+        """All figures for machines. Without a suffix they are of 200-byte messages."""
+        found = []
+        for payload, suffix in ((SMALL, ""), (LARGE, "_1kb")):
+            for row in ("list_to_pulsar", "pulsar_to_list", "pulsar_to_celery"):
+                found += self._lines(row, payload, f"{row}{suffix}")
+        for row, latency in self.latencies.items():
+            found += [Line(f"latency.{row}.{name}", each, "ms", ".1f") for name, each in latency.items()]
+        for row, few in self.few.items():
+            many = self.find(row, SMALL, HEADRACE)
+            found.append(Line(f"memory.{row}.backlog_{FEW}", few, "MiB", ".0f"))
+            found.append(Line(f"memory.{row}.backlog_{many.messages}", many.peak, "MiB", ".0f"))
+        return found
+
+    def _lines(self, row: str, payload: Payload, name: str) -> list[Line]:
+        ours = self.find(row, payload, HEADRACE)
+        found = [
+            Line(f"{name}.msg_per_second", ours.rate, "1/s", ".0f"),
+            Line(f"{name}.cpu_per_message", ours.cpu, "us", ".1f"),
+            Line(f"{name}.vs_raw", ours.rate.over(self.ceiling(row, payload).rate), "x", ".2f"),
+        ]
+        if row == "list_to_pulsar":
+            others = {
+                "vs_raw_same_cut": self.find(row, payload, ceiling_out(1000, 2)),
+                "vs_raw_one_in_flight": self.ceiling(row, payload, 1),
+                "vs_naive_callbacks": self.find(row, payload, "naive: a callback each"),
+                "vs_naive_send": self.find(row, payload, "naive: send()"),
+            }
+        else:
+            others = {
+                "vs_raw_same_batch": self.find("pulsar_to_list", payload, ceiling_in(1000)),
+                "vs_naive": self.find("pulsar_to_list", payload, "naive: one by one"),
+            }
+        return found + [Line(f"{name}.{key}", ours.rate.over(each.rate), "x", ".2f") for key, each in others.items()]
+
+
+def show(results: Results, console: Console) -> None:
+    """The tables."""
+    table = Table(
+        "", "moved by", "messages/s (least - greatest)", "us CPU/message", "of the ceiling", box=box.SIMPLE_HEAD
+    )
+    for payload in (SMALL, LARGE):
+        for row in ("list_to_pulsar", "pulsar_to_list", "pulsar_to_celery"):
+            first = f"{row}, {payload.name}"
+            for each in results.outcomes:
+                if (each.row, each.payload) == (row, payload):
+                    ratio = each.rate.over(results.ceiling(row, payload).rate)
+                    cells = (each.rate.text(",.0f"), each.cpu.text(".1f"), ratio.text(".2f"))
+                    table.add_row(first, each.name, *cells, style="bold" if each.name == HEADRACE else "")
+                    first = ""
+            table.add_section()
+    console.print(table)
+    aims = Table("", "median (least - greatest)", "aim", box=box.SIMPLE_HEAD)
+    for line in results.lines():
+        if line.name in AIMS or line.name.startswith(("latency", "memory")):
+            verdict = {True: "met", False: "missed", None: ""}[line.met()]
+            aims.add_row(
+                line.name, f"{line.figure.text(line.form)} {line.unit}", f"{AIMS.get(line.name, '')} {verdict}"
+            )
+    console.print(aims)
+
+
+def write(results: Results, console: Console) -> None:
+    """Print a line for each figure and append it to ``bench-results.jsonl`` in the current folder."""
+    common = {
+        "commit": commit(),
+        "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    with RESULTS.open("a") as file:
+        for line in results.lines():
+            console.print(f"bench {line.name} {line.figure.median:{line.form}} {line.unit}", soft_wrap=True)
+            runs = {"value": line.figure.median, "unit": line.unit, "runs": line.figure.runs}
+            file.write(json.dumps({"name": line.name, **runs, **common}) + "\n")
+
+
+def commit() -> str:
+    """The commit that is measured, ``-dirty`` when the working copy differs."""
+    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
+    return outcome.stdout.strip() or "unknown"
