@@ -54,6 +54,11 @@ test-e2e: ## the chart on a real cluster, pods and brokers included
 	@$(PYTHON) -m testbed prepare cluster
 	@$(WITH_CLUSTER) $(PYTEST) tests/e2e
 
+.PHONY: bench-bridge
+bench-bridge: ## the bridge against the ceiling of its libraries, 6 minutes; BENCH=--quick or --thorough
+	@$(PYTHON) -m testbed prepare pulsar
+	@$(PYTHON) -m tests.bench.bridge $(BENCH)
+
 # SEED and SCENARIO repeat one run that was printed.
 CRASHES = $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(SCENARIO),--scenario $(SCENARIO))
 .PHONY: crash-test
