@@ -5,7 +5,6 @@ import signal
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,13 +28,6 @@ from tests.integration.dataplane import (
 
 PASSWORD = "swordfish/with:odd@signs"
 ROOT = "persistent://public/default"
-
-
-@pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    started = Processes(tmp_path)
-    yield started
-    started.end()
 
 
 def outward(valkey: Valkey, pulsar: Pulsar, topic: str) -> dict[str, Any]:

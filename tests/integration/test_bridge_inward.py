@@ -4,8 +4,6 @@ import json
 import signal
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,13 +27,6 @@ from tests.integration.dataplane import (
 LIST = "events"
 SUBSCRIPTION = "shop"
 PREFIX = "headrace:{test/events}"
-
-
-@pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    started = Processes(tmp_path)
-    yield started
-    started.end()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,13 +26,6 @@ from tests.integration.dataplane import (
 STREAM = "clicks"
 GROUP = "headrace"
 CUT = "headrace:{test/clicks}:cut"
-
-
-@pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    started = Processes(tmp_path)
-    yield started
-    started.end()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import base64
 import json
 import signal
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,6 @@ PREFIX = "headrace:{test/shop}"
 PASSWORD = "hunter-2-with/odd:signs@"
 TOPIC = "persistent://shop/orders/events"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-@pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    started = Processes(tmp_path)
-    yield started
-    started.end()
 
 
 def worker(valkey: Valkey, *, celery: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
