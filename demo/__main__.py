@@ -59,7 +59,10 @@ def run(events: int) -> int:
 
     stage.start_producer(cluster, events)
     if not live.show_until_finished(console, look, events).all_finished(events):
-        console.print("The killed pods took their last counts with them; the ledger reads the topics themselves.")
+        console.print(
+            "Nothing moves any more. Killed pods took their last counts with them: the ledger tells.",
+            soft_wrap=True,
+        )
     with step("nothing waits any more"):
         stage.await_empty(cluster)
     with step("ledger, read back from the topics"):
