@@ -6,11 +6,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from headrace.api.bridge_sink import Compression
 from headrace.api.connection import PulsarConnection, ValkeyConnection
 from headrace.api.model import ApiModel
 from headrace.api.pod import Pod
 from headrace.api.policy import Alerts, Cache, Deduplicate, Positive, Retry
-from headrace.api.pulsar_bridge import Compression, DeadLetterTopic
+from headrace.api.pulsar_bridge import DeadLetterTopic
 from headrace.api.resource import Resource
 from headrace.api.topic import InitialPosition, Namespaces, SubscriptionName, TopicName, Topics
 from headrace.api.valkey_worker import CeleryRuntime, QueueName, TaskName

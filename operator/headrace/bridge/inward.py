@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter
 
+from headrace.api.bridge_sink import ValkeySink
 from headrace.api.policy import WINDOW_SECONDS
-from headrace.api.pulsar_bridge import PulsarBridge, ValkeySink
+from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import InitialPosition
 from headrace.bridge.delivery import DeliveryStore, Item
 from headrace.bridge.incarnation import Incarnations, position

@@ -8,7 +8,9 @@ import threading
 import time
 from pathlib import Path
 
-from headrace.api.pulsar_bridge import Compression, ListFormat, ListSource, PulsarBridge, ValkeySource
+from headrace.api.bridge_sink import Compression
+from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
+from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.backlog import SubscriptionBacklog
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics

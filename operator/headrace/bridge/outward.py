@@ -6,7 +6,8 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from headrace.api.pulsar_bridge import Compression, ValkeySource
+from headrace.api.bridge_sink import Compression
+from headrace.api.bridge_source import ValkeySource
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.frame import Frame, cut_id, frames
 from headrace.bridge.lease import Lease

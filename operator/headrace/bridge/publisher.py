@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from headrace.api.pulsar_bridge import Compression
+from headrace.api.bridge_sink import Compression
 from headrace.bridge.cut import CUT_MESSAGES
 from headrace.bridge.frame import Frame
 from headrace.bridge.pulsar_client import build

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import orjson
 
-from headrace.api.pulsar_bridge import ListFormat, ValkeySource
+from headrace.api.bridge_source import ListFormat, ValkeySource
 
 MAX_MESSAGE_BYTES = 5 * 1024 * 1024
 """Pulsar's default `maxMessageSize`."""

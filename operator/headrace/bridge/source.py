@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 import valkey
 from valkey.exceptions import ResponseError
 
-from headrace.api.pulsar_bridge import StreamSource, ValkeySource
+from headrace.api.bridge_source import StreamSource, ValkeySource
 from headrace.api.topic import InitialPosition
 from headrace.bridge.lease import Lease
 from headrace.bridge.scripts import raise_if_fenced, script

@@ -5,7 +5,8 @@ largest figure counts: pods that hang report an old one, an operator that is dow
 entries, of which one may be a batch of many messages.
 """
 
-from headrace.api.pulsar_bridge import PulsarBridge, PulsarSource
+from headrace.api.bridge_source import PulsarSource
+from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.desired.pod_monitor import job_label

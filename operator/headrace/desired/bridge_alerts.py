@@ -1,7 +1,8 @@
 """The alerts of a PulsarBridge. Two have the names that Pulsar's own users know: `PulsarBacklogCritical` and
 `PulsarConsumerFailures`."""
 
-from headrace.api.pulsar_bridge import PulsarBridge, PulsarSource
+from headrace.api.bridge_source import PulsarSource
+from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.desired.alert import Alert
 from headrace.desired.backlog import backlog, consumers, own
 from headrace.desired.promql import differs, seconds, selector

@@ -7,22 +7,11 @@ they hold only what the user set, so that a default has one home.
 from collections.abc import Sequence
 from typing import Any
 
+from headrace.api.bridge_sink import CelerySink, PulsarSink, Sink, ValkeySink
+from headrace.api.bridge_source import ListFormat, ListSource, PulsarSource, Source, ValkeySource
 from headrace.api.hybrid_pipeline import HybridPipeline
 from headrace.api.model import ApiModel
-from headrace.api.pulsar_bridge import (
-    CelerySink,
-    DeadLetterTopic,
-    ListFormat,
-    ListSource,
-    PulsarBridge,
-    PulsarBridgeSpec,
-    PulsarSink,
-    PulsarSource,
-    Sink,
-    Source,
-    ValkeySink,
-    ValkeySource,
-)
+from headrace.api.pulsar_bridge import DeadLetterTopic, PulsarBridge, PulsarBridgeSpec
 from headrace.api.resource import ObjectMeta
 from headrace.api.topic import Topic
 from headrace.api.valkey_worker import Celery, Outbox, Queue, ValkeyWorker, ValkeyWorkerSpec
