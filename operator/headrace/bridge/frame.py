@@ -6,7 +6,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from headrace.bridge.cut import Cut
-from headrace.bridge.record import Message, as_too_large, converter
+from headrace.bridge.message import Message, as_too_large
+from headrace.bridge.record import converter
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import orjson
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.delivery import Item, Position
 from headrace.bridge.envelope import envelopes, task_id
-from headrace.bridge.record import ERROR_LENGTH, PoisonError, parse_json
-from headrace.bridge.selector import Select, needs_json, selector
+from headrace.bridge.message import ERROR_LENGTH, PoisonError
+from headrace.bridge.selector import Select, needs_json, parse_json, selector
 
 LONGEST_KEY = 128
 

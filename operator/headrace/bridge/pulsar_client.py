@@ -10,8 +10,8 @@ import threading
 from typing import Any
 
 from headrace.api.connection import PulsarConnection
+from headrace.bridge.message import Message
 from headrace.bridge.pulsar_library import Client, PulsarError, core, library
-from headrace.bridge.record import Message
 from headrace.process.configuration import FatalConfigurationError, Secrets
 
 OPERATION_TIMEOUT_SECONDS = 15

@@ -5,91 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jmespath
 import orjson
 
 from headrace.bridge.entry import decoded, readable
+from headrace.bridge.message import Message, PoisonError, as_too_large, dead_letter
 from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
+from headrace.bridge.selector import canonical, parse_json
 
 STREAM_ID = "VALKEY_STREAM_ID"
 """Property with the id of the stream's entry."""
-
-ERROR_LENGTH = 1000
-"""Longest error text in a dead letter, in characters."""
-
-
-@dataclass(slots=True)
-class Message:
-    """A message for Pulsar."""
-
-    payload: bytes
-    key: str | None = None
-    properties: dict[str, str] | None = None
-    event_time: int | None = None
-    """Milliseconds since the epoch."""
-    reason: str | None = None
-    """Why it is a dead letter; None for the sink."""
-
-
-class PoisonError(Exception):
-    """A message that cannot be moved: ``reason`` is one CamelCase word, the text a sentence."""
-
-    def __init__(self, reason: str, error: str) -> None:
-        super().__init__(error)
-        self.reason = reason
-
-
-def dead_letter(
-    payload: bytes,
-    reason: str,
-    error: str,
-    *,
-    source: str,
-    attempts: int = 1,
-    key: str | None = None,
-    properties: dict[str, str] | None = None,
-    event_time: int | None = None,
-) -> Message:
-    """A dead letter with the properties that Java's clients and our replay read."""
-    own = {
-        "RECONSUMETIMES": str(max(attempts - 1, 0)),
-        "HEADRACE_REASON": reason,
-        "HEADRACE_ERROR": error[:ERROR_LENGTH],
-        "HEADRACE_ATTEMPTS": str(attempts),
-    }
-    carried = properties or {}
-    return Message(payload, key, {"HEADRACE_SOURCE": source, **carried, **own}, event_time, reason)
-
-
-def as_too_large(message: Message, source: str, limit: str) -> Message:
-    """The dead letter of a message that no frame can hold; it goes in chunks, whole."""
-    return dead_letter(
-        message.payload,
-        "MessageTooLarge",
-        f"the message has {len(message.payload)} bytes, more {limit}",
-        source=source,
-        key=message.key,
-        properties=message.properties,
-        event_time=message.event_time,
-    )
-
-
-def canonical(value: Any) -> str | None:
-    """A selected JSON value as text: strings as they are, the rest as JSON; None when there is none."""
-    if value is None or isinstance(value, str):
-        return value
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def parse_json(payload: bytes) -> Any:
-    """The payload's JSON value; raise :class:`PoisonError` when it is none."""
-    try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise PoisonError("InvalidJSON", f"the payload is not JSON: {error}.") from None
 
 
 def converter(routing: Routing) -> Callable[[bytes], Message]:

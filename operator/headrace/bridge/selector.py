@@ -1,4 +1,4 @@
-"""Selectors such as ``order_id`` or ``message.key``, compiled once."""
+"""What a payload says: its JSON value, and selectors such as ``order_id`` or ``message.key``. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,29 @@ from collections.abc import Callable
 from typing import Any
 
 import jmespath
+import orjson
 
-from headrace.bridge.record import PoisonError, canonical
+from headrace.bridge.message import PoisonError
 
 PROPERTIES = "message.properties."
 
 Select = Callable[[Any, str | None, dict[str, str]], str]
 """Takes the payload's JSON value, the message's key and properties; raises ``PoisonError`` when nothing is there."""
+
+
+def canonical(value: Any) -> str | None:
+    """A selected JSON value as text: strings as they are, the rest as JSON; None when there is none."""
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def parse_json(payload: bytes) -> Any:
+    """The payload's JSON value; raise :class:`PoisonError` when it is none."""
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise PoisonError("InvalidJSON", f"the payload is not JSON: {error}.") from None
 
 
 def needs_json(expression: str) -> bool:
