@@ -18,6 +18,14 @@ class Compression(StrEnum):
     ZSTD = "ZSTD"
 
 
+class Envelope(StrEnum):
+    """What surrounds a payload."""
+
+    RAW = "Raw"
+    JSON = "JSON"
+    CLOUD_EVENTS = "CloudEvents"
+
+
 class PulsarSink(ApiModel):
     """Messages go to a Pulsar topic."""
 
@@ -27,6 +35,9 @@ class PulsarSink(ApiModel):
     """The message key: JMESPath on the JSON payload. Messages of a key stay in order on one partition."""
     compression: Compression = Compression.LZ4
     """None, LZ4 (the default) or ZSTD."""
+    envelope: Envelope = Envelope.RAW
+    """Raw (the default): the payload as it is. JSON: an object with id, source, time, key, properties and payload.
+    CloudEvents: a CloudEvent 1.0 in structured mode."""
 
 
 class CelerySink(ApiModel):
@@ -47,6 +58,9 @@ class ListSink(ApiModel):
     """The list; entries are added at its left end (LPUSH)."""
     max_depth: Positive | None = None
     """Stop taking from Pulsar while so many entries wait. Without limit when left out."""
+    envelope: Envelope = Envelope.RAW
+    """Raw (the default): the payload as it is. JSON: an object with id, source, time, key, properties and payload.
+    CloudEvents: a CloudEvent 1.0 in structured mode."""
 
 
 class ValkeySink(ApiModel):

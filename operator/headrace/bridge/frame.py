@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headrace.bridge.cut import Cut
 from headrace.bridge.message import Message, as_too_large
-from headrace.bridge.record import converter
+from headrace.bridge.record import converter, sealer
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,14 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
     *too_large*: ids of messages that the broker was found not to take.
     """
     convert, routing, identity = converter(cut.routing), cut.routing, cut_id(cut)
+    sealed = sealer(routing, cut.made)
     found: dict[tuple[bool, int], list[tuple[int, Message]]] = {}
     for sequence_id, entry in enumerate(cut.entries, cut.first):
         message = convert(entry)
         if sequence_id in too_large:
             message = as_too_large(message, routing.source, "than the broker takes.")
+        elif sealed is not None:
+            message = sealed(message, sequence_id)
         dead = message.reason is not None
         target = routing.dead_letter if dead else routing.sink
         found.setdefault((dead, target.partition_of(message.key, cut.first)), []).append((sequence_id, message))

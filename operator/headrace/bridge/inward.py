@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter
 
-from headrace.api.bridge_sink import ValkeySink
+from headrace.api.bridge_sink import Envelope, ValkeySink
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import InitialPosition
 from headrace.bridge.delivery import DeliveryStore, Item
 from headrace.bridge.incarnation import Incarnations, position
 from headrace.bridge.metrics import BridgeMetrics
-from headrace.bridge.preparation import Received, preparer
+from headrace.bridge.preparation import Received, preparer, wanted_envelope
 from headrace.bridge.pulsar_library import Client, Consumer, Message, MessageId, PulsarError, core, library
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
@@ -66,6 +66,7 @@ class Inward:
         self._source = spec.source.pulsar
         self._target, max_depth = _target(spec.sink.valkey)
         self._prepare = preparer(bridge, prefix)
+        self._timed = wanted_envelope(spec.sink.valkey) is not Envelope.RAW
         self._valkey = server.client()
         self._store = DeliveryStore(
             self._valkey,
@@ -146,6 +147,8 @@ class Inward:
         items: list[Item] = []
         for message in messages:
             received = _received(message)
+            if self._timed:
+                received.publish_time = message.publish_timestamp()
             last[received.topic] = message.message_id()
             items.append(self._prepare(received))
         self._in_flight(len(items))

@@ -103,6 +103,7 @@ def _loops(
             compression=spec.sink.pulsar.compression,
             identity=bridge.identity,
             max_message_bytes=limit,
+            envelope=spec.sink.pulsar.envelope,
         )
         return [Outward(line, server, client, health, metrics, stop)]
     letters = Line(

@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from headrace.api.bridge_sink import Compression
+from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ValkeySource
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.frame import Frame, cut_id, frames
@@ -56,6 +56,7 @@ class Line:
     main: bool = True
     """Whether this line is what the bridge is for: its sides are the process's sides, its backlog the bridge's."""
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    envelope: Envelope = Envelope.RAW
 
 
 class Outward:
@@ -155,6 +156,7 @@ class Outward:
             key=line.key,
             source=line.identity,
             limit_bytes=line.max_message_bytes,
+            envelope=line.envelope,
         )
         # A line of dead letters has no other messages, so no producer for them.
         if line.sink_topic != line.dead_letter_topic:

@@ -10,10 +10,12 @@ from typing import Any
 
 import orjson
 
+from headrace.api.bridge_sink import Envelope, ValkeySink
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.delivery import Item, Position
 from headrace.bridge.envelope import envelopes, task_id
 from headrace.bridge.message import ERROR_LENGTH, PoisonError
+from headrace.bridge.message_envelope import Seal, seal
 from headrace.bridge.selector import Select, needs_json, parse_json, selector
 
 LONGEST_KEY = 128
@@ -31,12 +33,20 @@ class Received:
     key: str | None
     properties: dict[str, str]
     event_time: int
+    """Milliseconds since the epoch; 0 when its producer gave none."""
+    publish_time: int = 0
+    """Milliseconds since the epoch, by its producer's clock; given only where an envelope wants it."""
 
     @property
     def message_id(self) -> str:
         """`ledger:entry:partition`, with the index for one of a batch; as Java prints it."""
         ledger, entry, index = self.position
         return f"{ledger}:{entry}:{self.partition}" + (f":{index}" if index >= 0 else "")
+
+
+def wanted_envelope(sink: ValkeySink) -> Envelope:
+    """What surrounds the payloads in Valkey. Celery has an envelope of its own."""
+    return sink.list.envelope if sink.list else Envelope.RAW
 
 
 def preparer(bridge: PulsarBridge, prefix: str) -> Callable[[Received], Item]:
@@ -51,7 +61,11 @@ def preparer(bridge: PulsarBridge, prefix: str) -> Callable[[Received], Item]:
     cache_prefix = spec.cache.prefix if spec.cache else ""
     expressions = [part.key for part in (spec.deduplicate, spec.cache) if part]
     wants_json = celery is not None or any(needs_json(expression) for expression in expressions)
-    entry = _task_entry(topic, envelopes(celery.task, celery.queue)) if celery else _payload_entry
+    if celery is not None:
+        entry = _task_entry(topic, envelopes(celery.task, celery.queue))
+    else:
+        sealed = seal(wanted_envelope(spec.sink.valkey))
+        entry = _payload_entry if sealed is None else _sealed_entry(topic, sealed)
 
     def prepare(message: Received) -> Item:
         item = Item(message.topic, message.position)
@@ -85,6 +99,14 @@ def _payload_entry(message: Received) -> bytes:
         # a Valkey list could hold it, but the script's arguments use the empty string for "nothing"
         raise PoisonError("InvalidRecord", "the payload is empty.")
     return message.payload
+
+
+def _sealed_entry(topic: str, sealed: Seal) -> Callable[[Received], bytes]:
+    def entry(message: Received) -> bytes:
+        time = message.event_time or message.publish_time
+        return sealed(message.message_id, topic, time, message.key, message.properties, message.payload)
+
+    return entry
 
 
 def _task_entry(topic: str, envelope: Callable[[str, bytes, dict[str, Any]], bytes]) -> Callable[[Received], bytes]:

@@ -48,6 +48,8 @@ class Message(Protocol):
 
     def event_timestamp(self) -> int: ...
 
+    def publish_timestamp(self) -> int: ...
+
 
 class CoreProducer(Protocol):
     """A producer's core."""

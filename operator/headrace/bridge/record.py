@@ -10,8 +10,10 @@ from typing import Any
 import jmespath
 import orjson
 
+from headrace.api.bridge_sink import Envelope
 from headrace.bridge.entry import decoded, readable
 from headrace.bridge.message import Message, PoisonError, as_too_large, dead_letter
+from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
 from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
 from headrace.bridge.selector import canonical, parse_json
 
@@ -37,18 +39,49 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
         except PoisonError as poison:
             payload = readable(entry) if routing.format is EntryFormat.FIELDS else entry
             return dead_letter(payload, poison.reason, str(poison), source=routing.source)
-        if len(entry) < limit // 2 or message.reason is not None:
-            return message
-        size = (
-            len(message.payload)
-            + len(message.key or "") * 4
-            + sum(len(k + v) * 4 for k, v in (message.properties or {}).items())
-        )
-        if size <= limit:
+        if len(entry) < limit // 2 or message.reason is not None or _size(message) <= limit:
             return message
         return as_too_large(message, routing.source, f"than the {routing.limit_bytes} that the broker takes.")
 
     return convert
+
+
+def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | None:
+    """The function that puts a message for the sink, with its sequence id, into the envelope that *routing* says.
+
+    None when there is none. *made*: when the cut was, in milliseconds since the epoch; the clock is never asked, so
+    that a replay makes the same message.
+    """
+    into = seal(routing.envelope)
+    if into is None:
+        return None
+    limit = routing.limit_bytes - MESSAGE_OVERHEAD_BYTES
+
+    def sealed(message: Message, sequence_id: int) -> Message:
+        if message.reason is not None:
+            return message
+        properties = message.properties or {}
+        identity = properties.get(STREAM_ID)
+        others = {name: value for name, value in properties.items() if name != STREAM_ID}
+        time = message.event_time or (int(identity.partition("-")[0]) if identity else made)
+        identity = identity or f"{made}-{sequence_id}"
+        payload = into(identity, routing.source, time, message.key, others, message.payload)
+        if routing.envelope is Envelope.CLOUD_EVENTS:
+            properties = {**properties, CONTENT_TYPE: CLOUD_EVENT}
+        whole = Message(payload, message.key, properties, message.event_time)
+        if _size(whole) <= limit:
+            return whole
+        return as_too_large(
+            message, routing.source, f"in its envelope than the {routing.limit_bytes} that the broker takes."
+        )
+
+    return sealed
+
+
+def _size(message: Message) -> int:
+    """Bytes, with room for any text in UTF-8."""
+    texts = len(message.key or "") + sum(len(name + value) for name, value in (message.properties or {}).items())
+    return len(message.payload) + 4 * texts
 
 
 def _of_fields(payload_field: str | None, expression: str | None) -> Callable[[bytes], Message]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import orjson
 
+from headrace.api.bridge_sink import Envelope
 from headrace.api.bridge_source import ListFormat, ValkeySource
 
 MAX_MESSAGE_BYTES = 5 * 1024 * 1024
@@ -62,6 +63,8 @@ class Routing:
     limit_bytes: int = MAX_MESSAGE_BYTES
     payload_field: str | None = None
     """The field of a stream's entry that is the payload; None for all of them as JSON."""
+    envelope: Envelope = Envelope.RAW
+    """What surrounds the payloads for the sink; dead letters have none."""
 
     def to_wire(self) -> bytes:
         """As stored with a cut."""
@@ -75,6 +78,7 @@ class Routing:
             sink=Target(**body.pop("sink")),
             dead_letter=Target(**body.pop("dead_letter")),
             format=EntryFormat(body.pop("format")),
+            envelope=Envelope(body.pop("envelope", Envelope.RAW)),  # cuts of an older version have none
             **body,
         )
 

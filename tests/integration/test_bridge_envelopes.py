@@ -1,0 +1,86 @@
+"""What a message looks like on the other side, with real brokers and real processes."""
+
+import base64
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from testbed.pulsar import Pulsar
+from testbed.valkey import Valkey
+from tests.integration.dataplane import (
+    Processes,
+    connections,
+    create_topic,
+    publish,
+    read_topic,
+    resource,
+    wait_for,
+)
+
+TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "shop=1"}
+NAME = "shapes"
+SOURCE = f"PulsarBridge/test/{NAME}"
+
+
+@pytest.fixture
+def topic(pulsar: Pulsar) -> str:
+    name = f"persistent://public/default/shape-{uuid.uuid4().hex[:8]}"
+    for suffix in ("-DLQ", "-s-DLQ"):
+        create_topic(pulsar, f"{name}{suffix}")
+    return create_topic(pulsar, name)
+
+
+def bridge(valkey: Valkey, pulsar: Pulsar, source: dict[str, Any], sink: dict[str, Any]) -> dict[str, Any]:
+    spec = {"source": source, "sink": sink, **connections(valkey, pulsar)}
+    return resource("PulsarBridge", NAME, spec)
+
+
+def test_an_entry_of_a_stream_becomes_a_cloud_event(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    source = {"valkey": {"stream": {"key": "changes", "payloadField": "body"}}}
+    sink = {"pulsar": {"topic": topic, "key": "id", "envelope": "CloudEvents"}}
+    with valkey.client() as client:
+        identity = client.xadd("changes", {"body": '{"id": "é"}', "type": "shop.order", **TRACE})
+    processes.start("bridge", bridge(valkey, pulsar, source, sink))
+    [message] = wait_for(lambda: read_topic(pulsar, topic), "the event")
+    event = json.loads(message.data())
+    assert event.pop("time").endswith("Z")
+    assert event == {
+        "specversion": "1.0",
+        "id": identity,
+        "source": SOURCE,
+        "type": "shop.order",
+        "subject": "é",
+        "datacontenttype": "application/json",
+        "data": {"id": "é"},
+        **TRACE,
+    }
+    assert message.partition_key() == "é"
+    assert message.properties().items() >= {"content-type": "application/cloudevents+json", **TRACE}.items()
+
+
+def test_a_message_of_any_bytes_stands_in_a_list_with_what_belongs_to_it(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    publish(pulsar, topic, {"k": b"\x00\xff"}, properties=TRACE, event_timestamp=1_732_204_800_123)
+    publish(pulsar, topic, [b'{"n": 1}'])
+    source = {"pulsar": {"topic": topic, "subscription": "s"}}
+    sink = {"valkey": {"list": {"key": "shapes", "envelope": "JSON"}}}
+    processes.start("bridge", bridge(valkey, pulsar, source, sink))
+    with valkey.client() as client:
+        wait_for(lambda: client.llen("shapes") == 2, "both entries")
+        second, first = (json.loads(entry) for entry in client.lrange("shapes", 0, -1))
+    [sent, _] = read_topic(pulsar, topic)
+    identity = sent.message_id()
+    assert first == {
+        "id": f"{identity.ledger_id()}:{identity.entry_id()}:{identity.partition()}:{identity.batch_index()}",
+        "source": topic,
+        "time": "2024-11-21T16:00:00.123Z",
+        "key": "k",
+        "properties": TRACE,
+        "payloadBase64": base64.b64encode(b"\x00\xff").decode(),
+    }
+    assert (second["payload"], second["key"], second["time"][:2]) == ({"n": 1}, None, "20")
