@@ -64,6 +64,18 @@ class Bed:
         self.store.copy(template, name)
         return name
 
+    def source_stream(self, payload: Payload, count: int) -> str:
+        """A stream of *count* entries, filled by now: the message is its field ``payload``."""
+        template, name = f"template:stream:{payload.size}:{count}", self.unique("source")
+        if not self.store.exists(template):
+            for block in _blocks(payload, count):
+                pipeline = self.store.pipeline(transaction=False)
+                for message in block:
+                    pipeline.xadd(template, {"payload": message})
+                pipeline.execute()
+        self.store.copy(template, name)
+        return name
+
     def source_topic(self, payload: Payload, count: int) -> str:
         """A topic that holds *count* messages in the client's own batches. A subscription keeps them."""
         topic = create_topic(self.pulsar, f"{NAMESPACE}/{self.unique('source')}", deduplication=False)

@@ -18,11 +18,12 @@ from tests.bench.figure import Figure
 from tests.bench.latency import Latencies
 from tests.bench.payload import LARGE, SMALL, Payload
 from tests.bench.rounds import FEW, Outcome
-from tests.bench.throughput import HEADRACE, ceiling_in, ceiling_out
+from tests.bench.throughput import HEADRACE, INWARD, OUTWARD, ROWS
 
 RESULTS = Path("bench-results.jsonl")
 AIMS = {
     "list_to_pulsar.vs_raw": ">= 0.7",
+    "stream_to_pulsar.vs_raw": ">= 0.4",
     "pulsar_to_list.vs_raw": ">= 0.7",
     "pulsar_to_celery.vs_raw": ">= 0.4",
     "latency.list_to_pulsar.p99": "< 20",
@@ -63,8 +64,8 @@ class Results:
         return found
 
     def ceiling(self, row: str, payload: Payload, in_flight: int = 2) -> Outcome:
-        """The fastest ceiling of any size of cut; Celery's row is held against the list's."""
-        if row == "list_to_pulsar":
+        """The fastest ceiling of any size of cut, of the row's direction."""
+        if row in OUTWARD:
             fitting = [each for each in self.outcomes if each.name.endswith(f"{in_flight} in flight")]
         else:
             fitting = [each for each in self.outcomes if each.name.startswith("ceiling: batches")]
@@ -74,7 +75,7 @@ class Results:
         """All figures for machines. Without a suffix they are of 200-byte messages."""
         found = []
         for payload, suffix in ((SMALL, ""), (LARGE, "_1kb")):
-            for row in ("list_to_pulsar", "pulsar_to_list", "pulsar_to_celery"):
+            for row in ROWS:
                 found += self._lines(row, payload, f"{row}{suffix}")
         for row, latency in self.latencies.items():
             found += [Line(f"latency.{row}.{name}", each, "ms", ".1f") for name, each in latency.items()]
@@ -91,17 +92,15 @@ class Results:
             Line(f"{name}.cpu_per_message", ours.cpu, "us", ".1f"),
             Line(f"{name}.vs_raw", ours.rate.over(self.ceiling(row, payload).rate), "x", ".2f"),
         ]
-        if row == "list_to_pulsar":
+        if row in OUTWARD:
             others = {
-                "vs_raw_same_cut": self.find(row, payload, ceiling_out(1000, 2)),
                 "vs_raw_one_in_flight": self.ceiling(row, payload, 1),
-                "vs_naive_callbacks": self.find(row, payload, "naive: a callback each"),
-                "vs_naive_send": self.find(row, payload, "naive: send()"),
+                "vs_naive_callbacks": self.find(OUTWARD[0], payload, "naive: a callback each"),
+                "vs_naive_send": self.find(OUTWARD[0], payload, "naive: send()"),
             }
         else:
             others = {
-                "vs_raw_same_batch": self.find("pulsar_to_list", payload, ceiling_in(1000)),
-                "vs_naive": self.find("pulsar_to_list", payload, "naive: one by one"),
+                "vs_naive": self.find(INWARD[0], payload, "naive: one by one"),
             }
         return found + [Line(f"{name}.{key}", ours.rate.over(each.rate), "x", ".2f") for key, each in others.items()]
 
@@ -112,7 +111,7 @@ def show(results: Results, console: Console) -> None:
         "", "moved by", "messages/s (least - greatest)", "us CPU/message", "of the ceiling", box=box.SIMPLE_HEAD
     )
     for payload in (SMALL, LARGE):
-        for row in ("list_to_pulsar", "pulsar_to_list", "pulsar_to_celery"):
+        for row in ROWS:
             first = f"{row}, {payload.name}"
             for each in results.outcomes:
                 if (each.row, each.payload) == (row, payload):

@@ -10,7 +10,7 @@ from testbed.progress import say
 from tests.bench.bed import Bed
 from tests.bench.figure import Figure
 from tests.bench.payload import LARGE, SMALL, Payload
-from tests.bench.throughput import HEADRACE, Contender, Place, contenders
+from tests.bench.throughput import HEADRACE, INWARD, Contender, Place, contenders
 from tests.bench.window import Sample
 
 FEW = 2000
@@ -94,7 +94,7 @@ def messages_of(contender: Contender, payload: Payload, scale: Scale) -> int:
 
 
 def _place(bed: Bed, payload: Payload, everybody: list[Contender], scale: Scale) -> Place:
-    inward = [each for each in everybody if each.row != "list_to_pulsar"]
+    inward = [each for each in everybody if each.row in INWARD]
     count = max(messages_of(contender, payload, scale) for contender in inward)
     began = time.monotonic()
     # a batch may go beyond the last message that is waited for

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from tests.bench.bed import Bed
 from tests.bench.payload import Payload
 from tests.bench.window import POLL_SECONDS, Sample, watch
+from tests.integration.dataplane import wait_for
 
 HEADRACE = "headrace"
+OUTWARD = ("list_to_pulsar", "stream_to_pulsar")
+INWARD = ("pulsar_to_list", "pulsar_to_celery")
+ROWS = (*OUTWARD, *INWARD)
+"""The ways a message goes. Ceilings stand in the first row of each direction; the others are held against them too."""
 TASK = "bench.task"
 RUN_SECONDS = 60.0
 
@@ -31,7 +36,7 @@ class Contender:
     """Somebody who moves messages."""
 
     row: str
-    """``list_to_pulsar``, ``pulsar_to_list`` or ``pulsar_to_celery``."""
+    """One of `ROWS`."""
     name: str
     measure: Callable[[Bed, Place, int], Sample]
     """Moves that many messages and says how fast."""
@@ -39,21 +44,34 @@ class Contender:
     """Of 200 bytes, for a run of some seconds."""
 
 
-def headrace_outward(bed: Bed, place: Place, messages: int) -> Sample:
-    """The bridge drains a list. A message has arrived when its cut is committed: Pulsar confirmed it."""
-    source, name = bed.source_list(place.payload, messages), bed.unique("outward")
-    before = bed.published(place.sink_topic)
-    cut = f"headrace:{{test/{name}}}:cut"
+def headrace_outward(kind: str) -> Callable[[Bed, Place, int], Sample]:
+    """The bridge drains a list or a stream. A message has arrived when its cut is committed: Pulsar confirmed it."""
 
-    def arrived() -> int:
-        pipeline = bed.store.pipeline(transaction=True)
-        return messages - int(sum(pipeline.llen(source).llen(cut).execute()))
+    def measure(bed: Bed, place: Place, messages: int) -> Sample:
+        fill = bed.source_list if kind == "list" else bed.source_stream
+        source, name = fill(place.payload, messages), bed.unique("outward")
+        before = bed.published(place.sink_topic)
+        flying = f"headrace:{{test/{name}}}:cut"
 
-    ends = {"valkey": {"list": {"key": source}}}, {"pulsar": {"topic": place.sink_topic}}
-    with bed.bridge(name, *ends) as bridge:
-        sample = watch(arrived, messages, bridge.process.pid, RUN_SECONDS)
-    _check(bed.published(place.sink_topic) - before, messages)
-    return sample
+        def arrived() -> int:
+            pipeline = bed.store.pipeline(transaction=True)
+            waiting = pipeline.llen(source) if kind == "list" else pipeline.xinfo_groups(source)
+            left, in_flight = waiting.llen(flying).execute()
+            return messages - int(in_flight) - int(left if kind == "list" else left[0]["lag"])
+
+        from_stream = {"key": source, "payloadField": "payload"}
+        ends = (
+            {"valkey": {kind: {"key": source} if kind == "list" else from_stream}},
+            {"pulsar": {"topic": place.sink_topic}},
+        )
+        with bed.bridge(name, *ends) as bridge:
+            if kind == "stream":
+                wait_for(lambda: bed.store.xinfo_groups(source), "the bridge has its group")
+            sample = watch(arrived, messages, bridge.process.pid, RUN_SECONDS)
+        _check(bed.published(place.sink_topic) - before, messages)
+        return sample
+
+    return measure
 
 
 def child_outward(function: str, **options: int) -> Callable[[Bed, Place, int], Sample]:
@@ -126,7 +144,8 @@ def contenders(cuts: tuple[int, ...]) -> list[Contender]:
     """Everybody, with ceilings at these sizes of cut."""
     out, into = "list_to_pulsar", "pulsar_to_list"
     found = [
-        Contender(out, HEADRACE, headrace_outward, 160_000),
+        Contender(out, HEADRACE, headrace_outward("list"), 160_000),
+        Contender("stream_to_pulsar", HEADRACE, headrace_outward("stream"), 120_000),
         Contender(out, "naive: a callback each", child_outward("outward_callbacks"), 40_000),
         Contender(out, "naive: send()", child_outward("outward_send"), 500),
         Contender(into, HEADRACE, headrace_inward("list"), 400_000),

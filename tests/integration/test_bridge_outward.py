@@ -156,7 +156,7 @@ def test_outbox_records(valkey: Valkey, pulsar: Pulsar, topic: str, processes: P
     wait_until_empty(valkey)
     [message] = read_topic(pulsar, topic)
     assert (message.data(), message.partition_key(), message.event_timestamp()) == (b'{"n":1}', "k", 77)
-    assert message.properties() == {"traceparent": "00-a", "HEADRACE_CUT": "PulsarBridge/test/orders:1"}
+    assert message.properties() == {"traceparent": "00-a", "HEADRACE_CUT": "PulsarBridge/test/orders:1:1"}
     first, *others = read_topic(pulsar, f"{topic}-DLQ")
     assert first.data() == b"\x00\xff"
     assert first.properties() == {
@@ -167,7 +167,7 @@ def test_outbox_records(valkey: Valkey, pulsar: Pulsar, topic: str, processes: P
         "HEADRACE_ERROR": "no",
         "HEADRACE_ATTEMPTS": "3",
         "HEADRACE_SOURCE": "ValkeyWorker/a/b",
-        "HEADRACE_CUT": "PulsarBridge/test/orders:1",
+        "HEADRACE_CUT": "PulsarBridge/test/orders:1:2",
     }
     assert [each.properties()["HEADRACE_REASON"] for each in others] == ["InvalidRecord"] * 3
     assert others[0].data() == b"broken"
@@ -176,9 +176,11 @@ def test_outbox_records(valkey: Valkey, pulsar: Pulsar, topic: str, processes: P
 POINTS = {
     "after the cut": "headrace.bridge.cut:CutStore.next",
     "in the middle of sending": "headrace.bridge.publisher:_Writer.write#2",
-    "after sending, before the commit": "headrace.bridge.publisher:Publisher.publish",
-    "after the commit": "headrace.bridge.cut:CutStore.commit",
-    "later, after sending": "headrace.bridge.publisher:Publisher.publish#3",
+    "after the second cut": "headrace.bridge.cut:CutStore.next#2",
+    "in the middle of sending the second": "headrace.bridge.publisher:_Writer.write#5",
+    "after sending, before the commit": "headrace.bridge.publisher:Publication.wait",
+    "after the commit, the next in flight": "headrace.bridge.cut:CutStore.commit",
+    "later, after sending": "headrace.bridge.publisher:Publication.wait#3",
 }
 
 
@@ -191,7 +193,11 @@ def test_p1_p2_killed_at_any_point_nothing_is_lost_or_doubled(
     name = f"persistent://public/default/kill-{uuid.uuid4().hex[:8]}"
     topic = create_topic(pulsar, name, partitions=2, deduplication=deduplication)
     create_topic(pulsar, f"{topic}-DLQ", deduplication=deduplication)
-    entries = [json.dumps({"id": f"k{number}"}) if number % 100 else f"poison {number}" for number in range(3200)]
+    # of a size that three and a half cuts hold
+    entries = [
+        json.dumps({"id": f"k{number}", "padding": "." * 1100}) if number % 100 else f"poison {number}"
+        for number in range(3200)
+    ]
     push(valkey, entries)
     document = bridge(valkey, pulsar, topic, sink={"pulsar": {"topic": topic, "key": "id"}})
     dying = processes.start("bridge", document, deadly=POINTS[point])

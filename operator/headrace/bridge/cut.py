@@ -13,9 +13,16 @@ from headrace.bridge.routing import Routing
 from headrace.bridge.scripts import raise_if_fenced, script
 from headrace.bridge.source import Source
 
-CUT_MESSAGES = 1000
+CUT_MESSAGES = 4000
 CUT_BYTES = 1024 * 1024
 """Most messages and bytes in a cut, unless one alone is larger. A frame of it stays below the broker's limit."""
+
+CUTS_IN_FLIGHT = 2
+"""While Pulsar confirms one cut the next is taken and made ready."""
+
+MARGIN = 2 * CUTS_IN_FLIGHT * CUT_MESSAGES
+"""How far new ids lie above what Pulsar is known to have, when Valkey knows less: of a frame in flight only the first
+id is known."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class Cut:
         """Sequence id of the last entry."""
         return self.first + len(self.entries) - 1
 
+    @property
+    def full(self) -> bool:
+        """Whether more was likely waiting when it was cut."""
+        return len(self.entries) >= CUT_MESSAGES or sum(map(len, self.entries)) > CUT_BYTES // 2
+
 
 class CutStore:
     """Cuts of one source. Each call checks the lease and raises ``FencedError`` when another replica has it."""
@@ -43,50 +55,69 @@ class CutStore:
     def __init__(self, client: valkey.Valkey, source: Source, prefix: str, lease: Lease) -> None:
         self._client = client
         self._source = source
-        self._cut_key = f"{prefix}:cut"
+        self._entries_key = f"{prefix}:cut"
+        self._cuts_key = f"{prefix}:cuts"
         self._state_key = f"{prefix}:cut-state"
         self._lease = lease
         self._cut = script(client, source.take, "cut")
         self._commit = script(client, "commit")
 
-    def next(self, routing: Routing, floor: int) -> Cut | None:
-        """The cut in flight, or a new one; None when there is nothing to send.
+    def next(self, routing: Routing, floor: int, newest: Cut | None = None) -> list[Cut]:
+        """A new cut, or none when there is nothing to send; or all that are in flight, the oldest first, when the
+        newest of them is another one than *newest*: at the start, or after an answer was lost.
 
         *floor*: the highest id that Pulsar is known to have. New ids lie above it, even when Valkey was set back.
         """
-        keys = [self._source.key, self._cut_key, self._state_key, self._lease.owner_key, self._lease.lease_key]
+        lease = self._lease
+        keys = [
+            self._source.key,
+            self._entries_key,
+            self._state_key,
+            lease.owner_key,
+            lease.lease_key,
+            self._cuts_key,
+        ]
         arguments: list[str | bytes | int] = [
-            self._lease.token,
+            lease.token,
             LEASE_MILLISECONDS,
             CUT_MESSAGES,
             CUT_BYTES,
             floor,
-            CUT_MESSAGES,
+            MARGIN,
             routing.to_wire(),
+            newest.first if newest else "",
             *self._source.arguments,
         ]
         try:
-            first, wire, made, pending, entries = self._cut(keys=keys, args=arguments)
+            pending, rows, entries = self._cut(keys=keys, args=arguments)
         except ResponseError as error:
             raise_if_fenced(error)
             raise
-        if not entries:
-            return None
-        return Cut(int(first), Routing.parse(wire), int(made), bool(pending), entries)
+        return _cuts(rows, entries, pending=bool(pending))
 
     def commit(self, cut: Cut) -> None:
-        """Pulsar has *cut*: forget it."""
-        keys = [self._cut_key, self._state_key, self._lease.owner_key, self._lease.lease_key]
+        """Pulsar has *cut*, the oldest in flight: forget it."""
+        keys = [self._entries_key, self._cuts_key, self._lease.owner_key, self._lease.lease_key]
         try:
-            self._commit(keys=keys, args=[self._lease.token, LEASE_MILLISECONDS, cut.first])
+            self._commit(keys=keys, args=[self._lease.token, LEASE_MILLISECONDS, cut.first, len(cut.entries)])
         except ResponseError as error:
             raise_if_fenced(error)
         self._source.committed()
 
     def waiting(self) -> int:
         """Messages at the source and in flight."""
-        return self._source.waiting() + int(cast(int, self._client.llen(self._cut_key)))
+        return self._source.waiting() + int(cast(int, self._client.llen(self._entries_key)))
 
     def wait(self, seconds: int) -> None:
         """Wait until the source has something, at most *seconds*."""
         self._source.wait(seconds)
+
+
+def _cuts(rows: list[bytes], entries: list[bytes], *, pending: bool) -> list[Cut]:
+    found, at = [], 0
+    for row in rows:
+        first, count, made, routing = row.split(b" ", 3)
+        end = at + int(count)
+        found.append(Cut(int(first), Routing.parse(routing), int(made), pending, entries[at:end]))
+        at = end
+    return found

@@ -21,7 +21,7 @@ class Frame:
     messages: list[tuple[int, Message]]
     """Sequence ids, rising, and messages."""
     cut: str
-    """Each message's property ``HEADRACE_CUT``."""
+    """Which cut it is of, for the property ``HEADRACE_CUT``."""
 
     @property
     def first(self) -> int:
@@ -30,7 +30,7 @@ class Frame:
 
 
 def cut_id(cut: Cut) -> str:
-    """What ``HEADRACE_CUT`` says on each message of the cut."""
+    """How ``HEADRACE_CUT`` names the cut."""
     return f"{cut.routing.source}:{cut.first}"
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ValkeySource
-from headrace.bridge.cut import Cut, CutStore
+from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
 from headrace.bridge.frame import Frame, cut_id, frames
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
-from headrace.bridge.publisher import Publisher, PublishError
+from headrace.bridge.publisher import Publication, Publisher, PublishError
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, PulsarError, TopicNotFoundError
 from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.source import open_source
-from headrace.bridge.tail import count_landed
+from headrace.bridge.tail import last_landed
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
@@ -33,6 +35,10 @@ NOT_OURS: tuple[type[Exception], ...] = (FencedError, *VALKEY_TROUBLE)
 PULSAR_TROUBLE: tuple[type[Exception], ...] = (PublishError, PulsarError)
 
 _log = logging.getLogger(__name__)
+
+
+class OutOfStepError(Exception):
+    """A cut is in flight of which this replica had no answer."""
 
 
 class StoppedError(Exception):
@@ -57,6 +63,19 @@ class Line:
     """Whether this line is what the bridge is for: its sides are the process's sides, its backlog the bridge's."""
     max_message_bytes: int = MAX_MESSAGE_BYTES
     envelope: Envelope = Envelope.RAW
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """A cut on its way to Pulsar."""
+
+    cut: Cut
+    frames: list[Frame]
+    missing: list[Frame]
+    """Those of *frames* that Pulsar is not known to have."""
+    publication: Publication
+    began: float
+    """By the monotonic clock."""
 
 
 class Outward:
@@ -100,6 +119,8 @@ class Outward:
                 _log.warning("%s: %s; standing by", self._name, error)
             except StoppedError:
                 break
+            except OutOfStepError:
+                _log.info("%s: another cut is in flight than we know of; reading them again", self._name)
             except VALKEY_TROUBLE as error:
                 self._away("valkey", error)
             except PULSAR_TROUBLE as error:
@@ -110,7 +131,7 @@ class Outward:
                 self._stop.wait(self._backoff.next_seconds())
             finally:
                 self._publisher.close()
-                self._metric_in_flight(0)
+                self._in_flight(())
         self._release()
 
     def _stand_by(self) -> bool:
@@ -133,18 +154,28 @@ class Outward:
 
     def _work(self) -> None:
         routing = self._open()
+        flying: deque[_Flight] = deque()
         while not self._stop:
             self._tick()
-            cut = self._store.next(routing, self._floor)
-            self._side("valkey", True)
-            if cut is None:
+            if len(flying) < CUTS_IN_FLIGHT and (not flying or flying[-1].cut.full):
+                cuts = self._store.next(routing, self._floor, flying[-1].cut if flying else None)
+                self._side("valkey", True)
+                if flying and cuts and cuts[0].pending:
+                    raise OutOfStepError
+                flying.extend(self._depart(cuts))
+                self._in_flight(flying)
+                if cuts and cuts[-1].full and len(flying) < CUTS_IN_FLIGHT:
+                    continue
+            if flying:
+                self._arrive(flying.popleft())
+                self._in_flight(flying)
+            else:
                 self._backoff.reset()
                 self._side("pulsar", self._publisher.connected())
-                self._sample()
                 self._store.wait(1)
-                continue
-            self._move(cut)
             self._sample()
+        while flying:
+            self._arrive(flying.popleft())
 
     def _open(self) -> Routing:
         line = self._line
@@ -176,26 +207,33 @@ class Outward:
             known = self._publisher.open(target.partition_topic(partition), batched=batched)
             self._floor = max(self._floor, known)
 
-    def _move(self, cut: Cut) -> None:
-        started = time.monotonic()
-        self._metric_in_flight(len(cut.entries))
-        parts = frames(cut, self._too_large)
-        missing = self._missing(cut, parts) if cut.pending else parts
+    def _depart(self, cuts: list[Cut]) -> list[_Flight]:
+        """Begin to send *cuts*. What is missing of them is asked of Pulsar before anything is sent."""
+        flights = []
+        for cut in cuts:
+            parts = frames(cut, self._too_large)
+            flights.append((cut, parts, self._missing(cut, parts) if cut.pending else parts))
+        return [
+            _Flight(cut, parts, missing, self._publisher.publish(missing), time.monotonic())
+            for cut, parts, missing in flights
+        ]
+
+    def _arrive(self, flight: _Flight) -> None:
+        """Wait until Pulsar has the oldest cut, and forget it."""
         try:
-            self._publisher.publish(missing, self._while_publishing)
+            flight.publication.wait(self._while_publishing)
         except PublishError as error:
-            self._count(missing, "failure")
+            self._count(flight.missing, "failure")
             if error.too_large is not None:
                 self._too_large.add(error.too_large)
             raise
-        self._floor = max(self._floor, cut.last)
-        self._store.commit(cut)
+        self._floor = max(self._floor, flight.cut.last)
+        self._store.commit(flight.cut)
         self._too_large.clear()
         self._backoff.reset()
         self._side("pulsar", True)
-        self._count(parts, "success")
-        self._metrics.seconds.observe(time.monotonic() - started)
-        self._metric_in_flight(0)
+        self._count(flight.frames, "success")
+        self._metrics.seconds.observe(time.monotonic() - flight.began)
 
     def _missing(self, cut: Cut, parts: list[Frame]) -> list[Frame]:
         """What of a cut that was in flight before must be sent again, as far as the broker will not tell itself."""
@@ -205,12 +243,11 @@ class Outward:
             if known >= 0 and frame.batched:
                 missing.append(frame)  # the broker remembers this producer and drops what it has
                 continue
-            if known >= 0:
-                # Sent one by one, so the highest known id is exact. Nothing is sent again that landed: the broker
-                # (4.0.7) drops only the first chunks of a chunked message, and would leave a stray last one.
-                landed = sum(sequence_id <= known for sequence_id, _ in frame.messages)
-            else:
-                landed = count_landed(self._pulsar, frame.topic, cut_id(cut), cut.made, self._while_publishing)
+            # Sent one by one, the highest known id is exact. Nothing is sent again that landed: the broker (4.0.7)
+            # drops only the first chunks of a chunked message, and would leave a stray last one.
+            if known < 0:
+                known = last_landed(self._pulsar, frame.topic, cut_id(cut), cut.made, self._while_publishing)
+            landed = sum(sequence_id <= known for sequence_id, _ in frame.messages)
             if landed < len(frame.messages):
                 missing.append(replace(frame, messages=frame.messages[landed:]))
         _log.info(
@@ -255,9 +292,9 @@ class Outward:
     def _side(self, side: str, connected: bool) -> None:
         self._health.connection(side if self._line.main else f"{side} for dead letters", connected)
 
-    def _metric_in_flight(self, number: int) -> None:
+    def _in_flight(self, flying: Iterable[_Flight]) -> None:
         if self._line.main:
-            self._metrics.in_flight.set(number)
+            self._metrics.in_flight.set(sum(len(flight.cut.entries) for flight in flying))
 
     def _sample(self) -> None:
         if self._line.main and time.monotonic() - self._sampled > SAMPLE_SECONDS:

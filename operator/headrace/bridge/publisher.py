@@ -41,10 +41,15 @@ class PublishError(Exception):
 
 
 class _Writer:
-    """A producer with a thread of its own, because ``flush`` blocks until the broker has the frame."""
+    """A producer with a thread of its own, because ``flush`` blocks until the broker has the frame.
+
+    One frame is on its way at a time: would a later one arrive where an earlier one did not, the broker would take the
+    earlier one for a repetition when it came again, and drop it.
+    """
 
     def __init__(self, topic: str, producer: Producer) -> None:
         self.producer = producer
+        self._failed = False
         self._work: queue.SimpleQueue[tuple[Frame, Callable[[PublishError | None], None]] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=f"publish {topic}", daemon=True).start()
 
@@ -59,13 +64,20 @@ class _Writer:
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             frame, done = work
-            try:
-                self._send(frame)
-                done(None)
-            except PublishError as error:
-                done(error)
-            except Exception as error:  # whatever it is, the cut is safe and the caller must hear of it
-                done(PublishError(f"{frame.topic} did not take a frame: {type(error).__name__}: {error}"))
+            problem = self._outcome(frame)
+            self._failed = problem is not None
+            done(problem)
+
+    def _outcome(self, frame: Frame) -> PublishError | None:
+        if self._failed:
+            return PublishError(f"{frame.topic} did not take the frame before")
+        try:
+            self._send(frame)
+        except PublishError as error:
+            return error
+        except Exception as error:  # whatever it is, the cut is safe and the caller must hear of it
+            return PublishError(f"{frame.topic} did not take a frame: {type(error).__name__}: {error}")
+        return None
 
     def _send(self, frame: Frame) -> None:
         problem = self._try(frame)
@@ -94,10 +106,11 @@ class _Writer:
 
         send = self.producer._producer.send_async
         # A frame has one fate, so its last message alone asks: a callback each would cost a switch to Python each.
-        last = len(frame.messages) - 1
-        for index, (sequence_id, item) in enumerate(frame.messages):
-            callback = on_sent if index == last or not frame.batched else None
-            send(build(item, sequence_id, frame.cut), callback)
+        silent = frame.messages[:-1] if frame.batched else []
+        for sequence_id, item in silent:
+            send(build(item, sequence_id, None), None)
+        for sequence_id, item in frame.messages[len(silent) :]:
+            send(build(item, sequence_id, f"{frame.cut}:{sequence_id}"), on_sent)
         try:
             self.producer.flush()
         except PulsarError as error:
@@ -106,6 +119,33 @@ class _Writer:
         if not answered.wait(10):
             return "no answer"
         return problems[0] if problems else None
+
+
+class Publication:
+    """Frames on their way."""
+
+    def __init__(self, frames: int) -> None:
+        self._missing = frames
+        self._answers: queue.SimpleQueue[PublishError | None] = queue.SimpleQueue()
+
+    def answer(self, problem: PublishError | None) -> None:
+        """What became of one frame; called by the writers' threads."""
+        self._answers.put(problem)
+
+    def wait(self, waiting: Callable[[], None]) -> None:
+        """Return when Pulsar has them all; raise :class:`PublishError` otherwise.
+
+        It waits as long as the broker is away; *waiting* is called about once a second and may raise to give up.
+        """
+        while self._missing:
+            try:
+                problem = self._answers.get(timeout=1.0)
+            except queue.Empty:
+                waiting()
+                continue
+            if problem is not None:
+                raise problem
+            self._missing -= 1
 
 
 class Publisher:
@@ -143,25 +183,13 @@ class Publisher:
             writer = self._writers[topic, batched] = _Writer(topic, producer)
         return int(writer.producer.last_sequence_id())
 
-    def publish(self, frames: list[Frame], waiting: Callable[[], None]) -> None:
-        """Send *frames* and return when Pulsar has them all; raise :class:`PublishError` otherwise.
-
-        It waits as long as the broker is away; *waiting* is called about once a second and may raise to give up.
-        """
-        answers: queue.SimpleQueue[PublishError | None] = queue.SimpleQueue()
+    def publish(self, frames: list[Frame]) -> Publication:
+        """Begin to send *frames*, behind those that were given before."""
+        publication = Publication(len(frames))
         for frame in frames:
             self.open(frame.topic, batched=frame.batched)
-            self._writers[frame.topic, frame.batched].write(frame, answers.put)
-        missing = len(frames)
-        while missing:
-            try:
-                problem = answers.get(timeout=1.0)
-            except queue.Empty:
-                waiting()
-                continue
-            if problem is not None:
-                raise problem
-            missing -= 1
+            self._writers[frame.topic, frame.batched].write(frame, publication.answer)
+        return publication
 
     def connected(self) -> bool:
         """Whether every producer has its broker."""

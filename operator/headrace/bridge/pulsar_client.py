@@ -17,7 +17,7 @@ from headrace.process.configuration import FatalConfigurationError, Secrets
 OPERATION_TIMEOUT_SECONDS = 15
 
 CUT_PROPERTY = "HEADRACE_CUT"
-"""Names the cut that a message came with."""
+"""``<cut>:<sequence id>`` on the last message of each frame, so on each that goes alone: how far a cut has landed."""
 
 _log = logging.getLogger("pulsar")
 _LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
@@ -73,16 +73,18 @@ def partitions(client: Client, topic: str) -> int:
     return 0 if list(names) == [topic] else len(names)
 
 
-def build(message: Message, sequence_id: int, cut: str) -> Any:
-    """A message as the C++ side knows it: `Producer.send_async` would check and copy each part again."""
-    builder = core.MessageBuilder()
-    builder.content(message.payload)
-    builder.sequence_id(sequence_id)
+def build(message: Message, sequence_id: int, mark: str | None) -> Any:
+    """A message as the C++ side knows it: `Producer.send_async` would check and copy each part again.
+
+    *mark*: its property ``HEADRACE_CUT``, if it has one.
+    """
+    builder = core.MessageBuilder().content(message.payload).sequence_id(sequence_id)
     if message.properties:
         for name, value in message.properties.items():
             if name != CUT_PROPERTY:  # of an earlier journey; the core would keep both
                 builder.property(name, value)
-    builder.property(CUT_PROPERTY, cut)
+    if mark:
+        builder.property(CUT_PROPERTY, mark)
     if message.key:
         builder.partition_key(message.key)
     if message.event_time:

@@ -18,6 +18,10 @@ MESSAGE_OVERHEAD_BYTES = 1024
 """Room for a message's own metadata inside the broker's limit."""
 
 
+_GOLDEN_RATIO = 2_654_435_769
+"""2**32 by the golden ratio: multiplied by it, regular numbers lie evenly (Knuth's multiplicative hashing)."""
+
+
 class EntryFormat(StrEnum):
     """What the entries of a cut are. Stored with it, so names stay."""
 
@@ -44,10 +48,13 @@ class Target:
         return f"{self.topic}-partition-{partition}" if self.partitions else self.topic
 
     def partition_of(self, key: str | None, otherwise: int) -> int:
-        """The partition of *key* as Pulsar's clients choose it by default; without a key that of *otherwise*."""
+        """The partition of *key* as Pulsar's clients choose it by default; without a key one that *otherwise* gives,
+        any number: close ones and regular ones are spread alike."""
         if not self.partitions:
             return 0
-        return (java_string_hash(key) if key else otherwise) % self.partitions
+        if key:
+            return java_string_hash(key) % self.partitions
+        return (otherwise * _GOLDEN_RATIO & 0xFFFFFFFF) * self.partitions >> 32
 
 
 @dataclass(frozen=True)

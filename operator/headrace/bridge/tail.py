@@ -14,8 +14,9 @@ CLOCK_MARGIN_MILLISECONDS = 60_000
 READ_MILLISECONDS = 10_000
 
 
-def count_landed(client: Client, topic: str, identity: str, since: int, waiting: Callable[[], None]) -> int:
-    """How many messages of the cut *identity* the partition's topic holds, looking at what came after *since*.
+def last_landed(client: Client, topic: str, identity: str, since: int, waiting: Callable[[], None]) -> int:
+    """The highest sequence id of the cut *identity* that the partition's topic holds, looking at what came after
+    *since*; -1 when it holds none.
 
     *waiting* is called about once a second.
 
@@ -25,7 +26,7 @@ def count_landed(client: Client, topic: str, identity: str, since: int, waiting:
     reader = client.create_reader(topic, core.MessageId.earliest)
     try:
         reader.seek(max(since - CLOCK_MARGIN_MILLISECONDS, 0))
-        found = 0
+        found, beginning = -1, f"{identity}:"
         called = time.monotonic()
         while reader.has_message_available():
             if time.monotonic() - called > 1.0:
@@ -35,7 +36,9 @@ def count_landed(client: Client, topic: str, identity: str, since: int, waiting:
                 message = reader.read_next(timeout_millis=READ_MILLISECONDS)
             except PulsarTimeoutError:
                 break  # what is left is the torso of a chunked message, which no reader ever gets
-            found += message.properties().get(CUT_PROPERTY) == identity
+            mark = message.properties().get(CUT_PROPERTY, "")
+            if mark.startswith(beginning):
+                found = max(found, int(mark.removeprefix(beginning)))
         return found
     finally:
         reader.close()

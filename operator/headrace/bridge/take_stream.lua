@@ -1,5 +1,5 @@
 -- How entries leave a stream: read by a group, and at once no longer pending there, as they are in the cut then.
--- In front of cut.lua. ARGV 8...: group, where a new group begins, milliseconds until a pending entry is orphaned
+-- In front of cut.lua. ARGV 9...: group, where a new group begins, milliseconds until a pending entry is orphaned
 -- An entry becomes a row of netstrings: its id, then fields and values.
 local CONSUMER, FIRST_READ, MOST_CLAIMED = 'headrace', 16, 100
 
@@ -55,7 +55,7 @@ local function claim(source, group, idle, entries)
 end
 
 local function take(source, state, most, most_bytes)
-  local group, initial, idle = ARGV[8], ARGV[9], ARGV[10]
+  local group, initial, idle = ARGV[9], ARGV[10], ARGV[11]
   local asked = redis.pcall('XPENDING', source, group)
   if asked.err then
     if string.sub(asked.err, 1, 7) ~= 'NOGROUP' then

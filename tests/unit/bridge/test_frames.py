@@ -1,6 +1,7 @@
 """Cuts become the same frames each time, and each entry lands in exactly one."""
 
 import json
+from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,10 +43,15 @@ def test_a_key_stays_on_its_partition(found: list[bytes], partitions: int) -> No
             assert part.topic == f"{SINK}-partition-{java_string_hash(message.key) % partitions}"
 
 
-def test_without_a_key_a_cut_goes_to_one_partition_and_the_next_elsewhere() -> None:
-    topics = [frames(cut([b"a", b"b"], 3, key=None, first=first)) for first in (1, 3)]
-    assert [len(parts) for parts in topics] == [1, 1]
-    assert topics[0][0].topic != topics[1][0].topic
+def test_without_a_key_a_cut_goes_to_one_partition_and_cuts_are_spread() -> None:
+    # first ids of full cuts, whatever their size, and of single messages
+    for size in (1, 1000, 4000):
+        counts: Counter[str] = Counter()
+        for number in range(120):
+            [part] = frames(cut([b"a", b"b"], 4, key=None, first=1 + number * size))
+            counts[part.topic] += 1
+        assert len(counts) == 4
+        assert min(counts.values()) >= 20
 
 
 def test_what_the_broker_was_found_not_to_take_becomes_a_dead_letter() -> None:
