@@ -56,6 +56,13 @@ def test_an_example_begins_with_what_it_shows(path: Path) -> None:
     assert path.read_text().startswith("# ")
 
 
+def test_the_program_that_publishes_and_its_bridge_name_one_outbox() -> None:
+    (bridge,) = resources((ROOT / "examples" / "hybrid-publish.yaml").read_text())
+    assert isinstance(bridge, PulsarBridge)
+    assert bridge.spec.source.valkey
+    assert f'outbox="{bridge.spec.source.valkey.key}"' in (ROOT / "examples" / "hybrid_publish.py").read_text()
+
+
 def test_every_kind_and_every_way_has_an_example() -> None:
     every = [resource for path in EXAMPLES for resource in resources(path.read_text())]
     assert {resource.kind for resource in every} == set(MODELS)

@@ -22,7 +22,8 @@ class ListSource(ApiModel):
     key: ValkeyKey
     """The list."""
     format: ListFormat = ListFormat.RAW
-    """Raw (the default): each entry is a payload. Outbox: entries are written by Headrace's workers."""
+    """Raw (the default): each entry is a payload. Outbox: entries are written by Headrace's workers or by
+    `headrace.bridge.hybrid_publish`."""
 
 
 class StreamSource(ApiModel):
