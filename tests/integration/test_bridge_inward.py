@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from valkey import Valkey as Client
 
+from headrace.bridge.pulsar_library import core
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import (
@@ -17,6 +18,7 @@ from tests.integration.dataplane import (
     connections,
     create_topic,
     payloads,
+    producer,
     publish,
     read_topic,
     resource,
@@ -159,6 +161,30 @@ def test_p7_poison_goes_to_the_dead_letter_topic_with_its_reason(
     assert running.metric("pulsar_consumer_failures_total", **labels) == 1
     assert running.metric("headrace_bridge_dead_letters_total", reason="KeyMissing") == 1
     wait_until_acknowledged(pulsar, topic)
+
+
+def test_p7_what_no_selector_and_no_client_can_read_harms_no_other(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    with producer(pulsar, topic) as sender:
+        # a property of bytes that are no UTF-8: other clients can write it, ours cannot read it
+        binary = core.MessageBuilder().content(b'{"id": "a"}').property("p", b"\xff").build()
+        sender._producer.send(binary)
+    publish(pulsar, topic, [b'{"id": 5}', b"", b'{"id": "b"}'])
+    document = bridge(valkey, pulsar, topic, deduplicate={"key": "length(id)"})
+    running = processes.start("bridge", document).wait_until_ready()
+    dead_letter_topic = f"{topic}-{SUBSCRIPTION}-DLQ"
+    wait_for(lambda: len(read_topic(pulsar, dead_letter_topic)) == 3, "three dead letters")
+    letters = {letter.data(): letter.properties() for letter in read_topic(pulsar, dead_letter_topic)}
+    assert {data: letter["HEADRACE_REASON"] for data, letter in letters.items()} == {
+        b'{"id": "a"}': "InvalidRecord",
+        b'{"id": 5}': "KeyMissing",
+        b"": "InvalidJSON",
+    }
+    assert "length(id), which deduplicate needs, fails: " in letters[b'{"id": 5}']["HEADRACE_ERROR"]
+    wait_until_acknowledged(pulsar, topic)
+    assert entries(valkey) == ['{"id": "b"}']
+    assert "unexpected error" not in running.log()
 
 
 def test_p1_max_depth_holds_messages_back(valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes) -> None:

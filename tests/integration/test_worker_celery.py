@@ -47,9 +47,8 @@ def order(valkey: Valkey, *, identity: str | None = None, **order: Any) -> str:
     """Queue an order as the bridge does; returns the task's id."""
     identity = identity or str(uuid.uuid4())
     origin = {"topic": TOPIC, "messageId": "1:2:3:4", "key": "k", "properties": {"p": "q", "HEADRACE_CUT": "old"}}
-    envelope = envelopes("shop.price", QUEUE)(
-        identity, json.dumps(order).encode(), {"headrace": origin, "traceparent": TRACE}
-    )
+    headers = json.dumps({"headrace": origin, "traceparent": TRACE}).encode()[1:-1]
+    envelope = envelopes("shop.price", QUEUE)(identity, json.dumps(order).encode(), headers)
     with valkey.client() as client:
         client.lpush(QUEUE, envelope)
     return identity

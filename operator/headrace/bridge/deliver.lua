@@ -27,10 +27,11 @@ if depth > 0 then
   end
 end
 
-local entries, letters, seen = {}, {}, 0
+-- a batch is at most some thousand messages: Lua's unpack ends at about 8000
+local entries, letters, seen, pushed = {}, {}, 0, 0
 if width == '1' then
-  entries = {unpack(ARGV, at, at + count - 1)}
-  count = 0
+  redis.call('LPUSH', target, unpack(ARGV, at, at + count - 1))
+  pushed, count = count, 0
 end
 for i = 0, count - 1 do
   local base = at + i * 5
@@ -52,7 +53,6 @@ for i = 0, count - 1 do
     seen = seen + 1
   end
 end
--- a batch is at most some thousand messages: Lua's unpack ends at about 8000
 if #entries > 0 then
   redis.call('LPUSH', target, unpack(entries))
 end
@@ -62,4 +62,4 @@ end
 for field = 0, fields - 1 do
   redis.call('HSET', watermark, ARGV[3 + field * 3], ARGV[5 + field * 3])
 end
-return {1, #entries, seen, #letters}
+return {1, pushed + #entries, seen, #letters}

@@ -4,40 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import valkey
 
+from headrace.bridge.batch import Batch, Item, Position, position
 from headrace.bridge.scripts import script
-
-Position = tuple[int, int, int]
-"""Ledger, entry, index in the batch: grows along a partition's topic."""
-
-NOWHERE: Position = (-1, -1, -1)
-
-
-@dataclass(slots=True)
-class Item:
-    """One message, ready for Valkey."""
-
-    partition: str
-    """The partition's topic."""
-    position: Position
-    entry: bytes = b""
-    """For the target list; empty when it is a dead letter."""
-    dead_letter: bytes = b""
-    """An outbox record, or empty."""
-    reason: str | None = None
-    deduplication_key: str = ""
-    cache_key: str = ""
-    cache_value: bytes = b""
 
 
 @dataclass(frozen=True)
 class Delivered:
     """What became of a batch."""
 
-    rest: list[Item]
+    rest: Batch
     """What found no room, in order."""
     pushed: int = 0
     duplicates: int = 0
@@ -92,56 +71,48 @@ class DeliveryStore:
         """How far *partition* was pushed, as far as this replica knows."""
         return self._marks.get(partition)
 
-    def behind(self, items: Sequence[Item]) -> set[str]:
-        """Partitions of which *items* holds messages that were pushed before."""
-        return {item.partition for item in items if item.position <= self._marks.get(item.partition, NOWHERE)}
+    def behind(self, batch: Batch) -> set[str]:
+        """Partitions of which *batch* holds messages that were pushed before."""
+        return batch.behind(self._marks)
 
     def forget(self, partition: str) -> None:
         """Drop the watermark: the partition's topic is another one than it speaks of."""
         self._client.hdel(self._keys[1], partition)
         self._marks.pop(partition, None)
 
-    def _fresh(self, items: Sequence[Item]) -> list[Item]:
-        """The items that lie beyond the watermarks."""
-        return [item for item in items if item.position > self._marks.get(item.partition, NOWHERE)]
-
-    def push(self, items: Sequence[Item]) -> Delivered:
-        """Push *items*, in order, as far as the target has room."""
-        rest, dropped, room = list(items), 0, len(items)
+    def push(self, batch: Batch) -> Delivered:
+        """Push *batch*, in order, as far as the target has room."""
+        rest, dropped, room = batch, 0, len(batch)
         while True:
-            fresh = self._fresh(rest)
+            fresh = rest.beyond(self._marks)
             dropped += len(rest) - len(fresh)
             rest = fresh
-            offered = rest[:room]
+            offered = rest.head(room)
             if not offered:
                 return Delivered(rest, duplicates=dropped)
-            status, *answer = self._call(offered)
+            ends = {partition: position(identity) for partition, identity in offered.last().items()}
+            status, *answer = self._call(offered, ends)
             if status == 1:
-                self._advance(offered)
+                self._marks |= ends
                 pushed, seen, letters = answer
-                return Delivered(rest[len(offered) :], pushed, dropped + seen, letters)
+                return Delivered(rest.tail(len(offered)), pushed, dropped + seen, letters)
             if status == 0:
                 room = answer[0]
             else:
                 self._learn(answer)
 
-    def _call(self, items: Sequence[Item]) -> list[Any]:
-        ends: dict[str, Position] = {item.partition: item.position for item in items}
+    def _call(self, batch: Batch, ends: dict[str, Position]) -> list[Any]:
         arguments: list[str | bytes | int] = [self._max_depth, len(ends)]
-        for partition, position in ends.items():
-            arguments += (partition, _encode(self._marks.get(partition)), _encode(position))
-        arguments += (len(items), self._window_seconds, self._ttl_seconds)
-        plain = not any(item.dead_letter or item.deduplication_key or item.cache_key for item in items)
-        if plain:
-            arguments.append(1)
-            arguments += [item.entry for item in items]
+        for partition, end in ends.items():
+            arguments += (partition, _encode(self._marks.get(partition)), _encode(end))
+        arguments += (len(batch), self._window_seconds, self._ttl_seconds)
+        width = 1 if batch.plain() else 5
+        arguments.append(width)
+        if width == 1:
+            arguments += cast(list[bytes], batch.entries)
         else:
-            arguments.append(5)
-            for item in items:
+            for entry in batch.entries:
+                item = entry if isinstance(entry, Item) else Item(entry)
                 arguments += (item.entry, item.dead_letter, item.deduplication_key, item.cache_key, item.cache_value)
         answer: list[Any] = self._deliver(keys=self._keys, args=arguments)
         return answer
-
-    def _advance(self, items: Sequence[Item]) -> None:
-        for item in items:
-            self._marks[item.partition] = item.position

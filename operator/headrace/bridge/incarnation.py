@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from headrace.bridge.delivery import Position
-from headrace.bridge.pulsar_library import Client, MessageId, library
+from headrace.bridge.batch import Position
+from headrace.bridge.pulsar_library import Client, library
 
 CHECK_SECONDS = 10.0
 
@@ -36,8 +36,3 @@ class Incarnations:
             reader.close()
         self._checked[partition] = time.monotonic()
         return not reached
-
-
-def position(identity: MessageId) -> Position:
-    """A message's position in its partition."""
-    return identity.ledger_id(), identity.entry_id(), identity.batch_index()

@@ -6,28 +6,39 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter
 
-from headrace.api.bridge_sink import Envelope, ValkeySink
+from headrace.api.bridge_sink import ValkeySink
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import InitialPosition
-from headrace.bridge.delivery import DeliveryStore, Item
-from headrace.bridge.incarnation import Incarnations, position
+from headrace.bridge.batch import Batch
+from headrace.bridge.delivery import DeliveryStore
+from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.metrics import BridgeMetrics
-from headrace.bridge.preparation import Received, preparer, wanted_envelope
-from headrace.bridge.pulsar_library import Client, Consumer, Message, MessageId, PulsarError, core, library
+from headrace.bridge.preparation import preparer
+from headrace.bridge.pulsar_library import (
+    Client,
+    Consumer,
+    Message,
+    MessageId,
+    PulsarError,
+    PulsarTimeoutError,
+    core,
+    library,
+)
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
-BATCH_MESSAGES = 1000
+BATCH_MESSAGES = 4000
 BATCH_BYTES = 4 * 1024 * 1024
-BATCH_WAIT_MILLISECONDS = 100
+IDLE_MILLISECONDS = 100
+BATCH_WAIT_MILLISECONDS = 2
 SETTLE_SECONDS = 2.5
 """Valkey with `appendfsync everysec` has a write on disk after at most two seconds. Only then is it acknowledged to
 Pulsar, so that a Valkey that is killed loses nothing: Pulsar delivers again, and the watermark drops what survived."""
@@ -66,7 +77,6 @@ class Inward:
         self._source = spec.source.pulsar
         self._target, max_depth = _target(spec.sink.valkey)
         self._prepare = preparer(bridge, prefix)
-        self._timed = wanted_envelope(spec.sink.valkey) is not Envelope.RAW
         self._valkey = server.client()
         self._store = DeliveryStore(
             self._valkey,
@@ -119,7 +129,7 @@ class Inward:
             initial_position=core.InitialPosition.Earliest if earliest else core.InitialPosition.Latest,
             receiver_queue_size=2 * BATCH_MESSAGES,
             batch_receive_policy=library.ConsumerBatchReceivePolicy(
-                BATCH_MESSAGES, BATCH_BYTES, BATCH_WAIT_MILLISECONDS
+                BATCH_MESSAGES - 1, BATCH_BYTES, BATCH_WAIT_MILLISECONDS
             ),
         )
         self._health.connection("pulsar", True)
@@ -131,8 +141,7 @@ class Inward:
         while not self._stop:
             self._tick()
             started = time.monotonic()
-            messages = self._consumer._consumer.batch_receive()
-            if messages:
+            if messages := self._receive(self._consumer):
                 self._move(messages, started)
             else:
                 self._idle()
@@ -142,21 +151,23 @@ class Inward:
             time.sleep(max(0.0, self._unsettled[0].pushed + SETTLE_SECONDS - time.monotonic()))
             self._settle(time.monotonic() - SETTLE_SECONDS)
 
-    def _move(self, messages: Iterable[Message], started: float) -> None:
-        last: dict[str, MessageId] = {}
-        items: list[Item] = []
-        for message in messages:
-            received = _received(message)
-            if self._timed:
-                received.publish_time = message.publish_timestamp()
-            last[received.topic] = message.message_id()
-            items.append(self._prepare(received))
-        self._in_flight(len(items))
-        for partition in self._store.behind(items):
+    def _receive(self, consumer: Consumer) -> list[Message]:
+        """What has arrived. It waits longer for the first message than for more: the client's own timer for a batch
+        runs to its end whenever less than a whole batch is there."""
+        try:
+            first = consumer._consumer.receive(IDLE_MILLISECONDS)
+        except PulsarTimeoutError:
+            return []
+        return [first, *consumer._consumer.batch_receive()]
+
+    def _move(self, messages: Sequence[Message], started: float) -> None:
+        batch = self._prepare(messages)
+        self._in_flight(len(batch))
+        for partition in self._store.behind(batch):
             self._doubt(partition)
-        if not self._push(items):
+        if not self._push(batch):
             return
-        self._unsettled.append(_Unsettled(time.monotonic(), last, len(items)))
+        self._unsettled.append(_Unsettled(time.monotonic(), batch.last(), len(batch)))
         self._in_flight(0)
         self._metrics.seconds.observe(time.monotonic() - started)
 
@@ -167,12 +178,12 @@ class Inward:
             _log.warning("%s was made anew: it ends before the watermark %s, which is dropped", partition, mark)
             self._store.forget(partition)
 
-    def _push(self, items: list[Item]) -> bool:
+    def _push(self, batch: Batch) -> bool:
         """Push everything, however long the target stays full; False when the stop came first."""
-        for item in items:
-            if item.reason is not None:
-                self._failures(item.reason).inc()
-        rest = items
+        reasons = batch.reasons()
+        for reason in reasons:
+            self._failures(reason).inc()
+        rest = batch
         while rest:
             delivered = self._store.push(rest)
             rest = delivered.rest
@@ -186,9 +197,8 @@ class Inward:
                     _log.info("%s is full; %d messages wait here", self._target, len(rest))
                 self._tick()
                 self._settle(time.monotonic() - SETTLE_SECONDS)
-        for item in items:
-            if item.reason is not None:
-                self._metrics.dead_letters.labels(reason=item.reason).inc()
+        for reason in reasons:
+            self._metrics.dead_letters.labels(reason=reason).inc()
         return True
 
     def _settle(self, before: float) -> None:
@@ -245,16 +255,3 @@ def _target(sink: ValkeySink) -> tuple[str, int | None]:
         return sink.celery.queue, sink.celery.max_depth
     assert sink.list is not None
     return sink.list.key, sink.list.max_depth
-
-
-def _received(message: Message) -> Received:
-    identity = message.message_id()
-    return Received(
-        message.topic_name(),
-        position(identity),
-        identity.partition(),
-        message.data(),
-        message.partition_key() or None,
-        message.properties(),
-        message.event_timestamp(),
-    )

@@ -1,92 +1,95 @@
-"""What a message from Pulsar becomes in Valkey. Pure."""
+"""What messages from Pulsar become in Valkey. Pure."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from operator import methodcaller
 from typing import Any
 
 import orjson
 
 from headrace.api.bridge_sink import Envelope, ValkeySink
 from headrace.api.pulsar_bridge import PulsarBridge
-from headrace.bridge.delivery import Item, Position
-from headrace.bridge.envelope import envelopes, task_id
+from headrace.bridge.batch import Batch, Entry, Item
+from headrace.bridge.envelope import envelopes, task_ids
 from headrace.bridge.message import ERROR_LENGTH, PoisonError
 from headrace.bridge.message_envelope import Seal, seal
+from headrace.bridge.pulsar_library import Message, MessageId
 from headrace.bridge.selector import Select, needs_json, parse_json, selector
 
 LONGEST_KEY = 128
 
+Prepare = Callable[[Sequence[Message]], Batch]
 
-@dataclass(slots=True)
-class Received:
-    """A message as Pulsar gave it."""
-
-    topic: str
-    """The partition's topic."""
-    position: Position
-    partition: int
-    payload: bytes
-    key: str | None
-    properties: dict[str, str]
-    event_time: int
-    """Milliseconds since the epoch; 0 when its producer gave none."""
-    publish_time: int = 0
-    """Milliseconds since the epoch, by its producer's clock; given only where an envelope wants it."""
-
-    @property
-    def message_id(self) -> str:
-        """`ledger:entry:partition`, with the index for one of a batch; as Java prints it."""
-        ledger, entry, index = self.position
-        return f"{ledger}:{entry}:{self.partition}" + (f":{index}" if index >= 0 else "")
+_ToEntry = Callable[[Message, MessageId, bytes], bytes]
+"""Makes the target's entry of a message with its id and payload; raises ``PoisonError``."""
 
 
-def wanted_envelope(sink: ValkeySink) -> Envelope:
-    """What surrounds the payloads in Valkey. Celery has an envelope of its own."""
-    return sink.list.envelope if sink.list else Envelope.RAW
+def message_id(identity: MessageId) -> str:
+    """`ledger:entry:partition`, with the index for one of a batch; as Java prints it."""
+    index = identity.batch_index()
+    text = f"{identity.ledger_id()}:{identity.entry_id()}:{identity.partition()}"
+    return f"{text}:{index}" if index >= 0 else text
 
 
-def preparer(bridge: PulsarBridge, prefix: str) -> Callable[[Received], Item]:
-    """The function that makes a Valkey item of a message, as *bridge* says. It never raises."""
-    spec, identity = bridge.spec, bridge.identity
+def preparer(bridge: PulsarBridge, prefix: str) -> Prepare:
+    """The function that makes Valkey's half of messages, as *bridge* says. It never raises."""
+    assert bridge.spec.sink.valkey is not None
+    target = bridge.spec.sink.valkey.list
+    raw = target is not None and target.envelope is Envelope.RAW
+    plain = raw and not (bridge.spec.deduplicate or bridge.spec.cache)
+    prepare_one = _preparer_of_one(bridge, prefix)
+    payload, identity, topic = methodcaller("data"), methodcaller("message_id"), methodcaller("topic_name")
+
+    def prepare(messages: Sequence[Message]) -> Batch:
+        ids = list(map(identity, messages))
+        entries: list[Entry] = list(map(payload, messages)) if plain else []
+        if not plain or not all(entries):
+            entries = list(map(prepare_one, messages, ids))
+        return Batch(list(map(topic, messages)), ids, entries)
+
+    return prepare
+
+
+def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, MessageId], Entry]:
+    spec = bridge.spec
     assert spec.source.pulsar is not None
     assert spec.sink.valkey is not None
-    topic = spec.source.pulsar.topic
-    celery = spec.sink.valkey.celery
+    topic, celery = spec.source.pulsar.topic, spec.sink.valkey.celery
     deduplicate = selector(spec.deduplicate.key, "deduplicate") if spec.deduplicate else None
     cache = selector(spec.cache.key, "cache") if spec.cache else None
     cache_prefix = spec.cache.prefix if spec.cache else ""
     expressions = [part.key for part in (spec.deduplicate, spec.cache) if part]
     wants_json = celery is not None or any(needs_json(expression) for expression in expressions)
-    if celery is not None:
-        entry = _task_entry(topic, envelopes(celery.task, celery.queue))
-    else:
-        sealed = seal(wanted_envelope(spec.sink.valkey))
-        entry = _payload_entry if sealed is None else _sealed_entry(topic, sealed)
+    to_entry = _entry_maker(topic, spec.sink.valkey)
 
-    def prepare(message: Received) -> Item:
-        item = Item(message.topic, message.position)
+    def prepare_one(message: Message, identity: MessageId) -> Entry:
+        payload = message.data()
         try:
-            value = parse_json(message.payload) if wants_json else None
+            value = parse_json(payload) if wants_json else None
+            entry = to_entry(message, identity, payload)
+            if not expressions:
+                return entry
+            item = Item(entry)
             if deduplicate:
                 item.deduplication_key = f"{prefix}:seen:{_short(_select(deduplicate, value, message))}"
             if cache:
                 item.cache_key = cache_prefix + _select(cache, value, message)
-                item.cache_value = message.payload
-            item.entry = entry(message)
+                item.cache_value = payload
+            return item
         except PoisonError as poison:
-            record = _dead_letter(message, poison, topic, identity)
-            return Item(message.topic, message.position, dead_letter=record, reason=poison.reason)
-        return item
+            return _dead_letter(message, identity, poison, topic, bridge.identity)
+        except UnicodeDecodeError:
+            binary = PoisonError("InvalidRecord", "the message's key or a property is not UTF-8.")
+            return _dead_letter(message, identity, binary, topic, bridge.identity)
 
-    return prepare
+    return prepare_one
 
 
-def _select(select: Select, value: Any, message: Received) -> str:
-    return select(value, message.key, message.properties)
+def _select(select: Select, value: Any, message: Message) -> str:
+    return select(value, message.partition_key() or None, message.properties())
 
 
 def _short(key: str) -> str:
@@ -94,49 +97,63 @@ def _short(key: str) -> str:
     return key if len(key) <= LONGEST_KEY else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _payload_entry(message: Received) -> bytes:
-    if not message.payload:
+def _entry_maker(topic: str, sink: ValkeySink) -> _ToEntry:
+    if sink.celery is not None:
+        return _task_entry(topic, sink.celery.task, sink.celery.queue)
+    assert sink.list is not None
+    sealed = seal(sink.list.envelope)
+    return _payload_entry if sealed is None else _sealed_entry(topic, sealed)
+
+
+def _payload_entry(_: Message, __: MessageId, payload: bytes) -> bytes:
+    if not payload:
         # a Valkey list could hold it, but the script's arguments use the empty string for "nothing"
         raise PoisonError("InvalidRecord", "the payload is empty.")
-    return message.payload
+    return payload
 
 
-def _sealed_entry(topic: str, sealed: Seal) -> Callable[[Received], bytes]:
-    def entry(message: Received) -> bytes:
-        time = message.event_time or message.publish_time
-        return sealed(message.message_id, topic, time, message.key, message.properties, message.payload)
-
-    return entry
-
-
-def _task_entry(topic: str, envelope: Callable[[str, bytes, dict[str, Any]], bytes]) -> Callable[[Received], bytes]:
-    def entry(message: Received) -> bytes:
-        headers: dict[str, Any] = {
-            "headrace": {
-                "topic": topic,
-                "messageId": message.message_id,
-                "key": message.key,
-                "properties": message.properties,
-            }
-        }
-        if "traceparent" in message.properties:
-            headers["traceparent"] = message.properties["traceparent"]
-        return envelope(task_id(topic, message.message_id), message.payload, headers)
+def _sealed_entry(topic: str, sealed: Seal) -> _ToEntry:
+    def entry(message: Message, identity: MessageId, payload: bytes) -> bytes:
+        time = message.event_timestamp() or message.publish_timestamp()
+        return sealed(message_id(identity), topic, time, message.partition_key() or None, message.properties(), payload)
 
     return entry
 
 
-def _dead_letter(message: Received, poison: PoisonError, topic: str, identity: str) -> bytes:
-    origin = {"REAL_TOPIC": topic, "ORIGIN_MESSAGE_ID": message.message_id, "HEADRACE_SOURCE": identity}
-    return orjson.dumps(
-        {
-            "type": "DeadLetter",
-            "payloadBase64": base64.b64encode(message.payload).decode(),
-            "key": message.key,
-            "properties": {**message.properties, **origin},
-            "eventTimeMillis": message.event_time or None,
-            "reason": poison.reason,
-            "error": str(poison)[:ERROR_LENGTH],
-            "attempts": 1,
-        }
-    )
+def _task_entry(topic: str, task: str, queue: str) -> _ToEntry:
+    envelope, task_id = envelopes(task, queue), task_ids(topic)
+    origin = b'"headrace":{"topic":' + orjson.dumps(topic) + b',"messageId":"'
+
+    def entry(message: Message, identity: MessageId, payload: bytes) -> bytes:
+        name = message_id(identity)
+        key, properties = message.partition_key(), message.properties()
+        rest = orjson.dumps({"key": key or None, "properties": properties})
+        headers = b"".join((origin, name.encode(), b'",', rest[1:]))
+        if "traceparent" in properties:
+            headers += b',"traceparent":' + orjson.dumps(properties["traceparent"])
+        return envelope(task_id(name), payload, headers)
+
+    return entry
+
+
+def _dead_letter(message: Message, identity: MessageId, poison: PoisonError, topic: str, source: str) -> Item:
+    origin = {"REAL_TOPIC": topic, "ORIGIN_MESSAGE_ID": message_id(identity), "HEADRACE_SOURCE": source}
+    record = {
+        "type": "DeadLetter",
+        "payloadBase64": base64.b64encode(message.data()).decode(),
+        "key": _readable(message.partition_key) or None,
+        "properties": {**(_readable(message.properties) or {}), **origin},
+        "eventTimeMillis": message.event_timestamp() or None,
+        "reason": poison.reason,
+        "error": str(poison)[:ERROR_LENGTH],
+        "attempts": 1,
+    }
+    return Item(dead_letter=orjson.dumps(record), reason=poison.reason)
+
+
+def _readable(get: Callable[[], Any]) -> Any:
+    """What *get* returns; None when it is not UTF-8, which the client cannot give out."""
+    try:
+        return get()
+    except UnicodeDecodeError:
+        return None

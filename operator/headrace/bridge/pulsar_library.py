@@ -24,6 +24,8 @@ TopicNotFoundError: type[Exception] = core.TopicNotFound
 class MessageId(Protocol):
     """Where a message lies; of the core."""
 
+    def __lt__(self, other: MessageId) -> bool: ...
+
     def ledger_id(self) -> int: ...
 
     def entry_id(self) -> int: ...
@@ -73,6 +75,8 @@ class Producer(Protocol):
 
 class CoreConsumer(Protocol):
     """A consumer's core."""
+
+    def receive(self, timeout_millis: int) -> Message: ...
 
     def batch_receive(self) -> Sequence[Message]: ...
 

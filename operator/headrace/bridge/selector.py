@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jmespath
+import jmespath.exceptions
 import orjson
 
 from headrace.bridge.message import PoisonError
@@ -50,4 +51,12 @@ def selector(expression: str, what: str) -> Select:
         name = expression.removeprefix(PROPERTIES)
         return lambda _, __, properties: found(properties.get(name))
     search = jmespath.compile(expression).search
-    return lambda payload, _, __: found(canonical(search(payload)))
+
+    def of_payload(payload: Any, _: str | None, __: dict[str, str]) -> str:
+        try:
+            return found(canonical(search(payload)))
+        except jmespath.exceptions.JMESPathError as error:
+            text = str(error).splitlines()[0]
+            raise PoisonError("KeyMissing", f"{expression}, which {what} needs, fails: {text}") from None
+
+    return of_payload

@@ -2,9 +2,10 @@
 
 import base64
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pulsar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ from headrace.api.resource import parse
 from headrace.bridge.cut import Cut
 from headrace.bridge.frame import frames
 from headrace.bridge.message_envelope import moment, seal
-from headrace.bridge.preparation import Received, preparer
+from headrace.bridge.preparation import preparer
+from headrace.bridge.pulsar_library import MessageId
 from headrace.bridge.routing import EntryFormat, Routing, Target
 
 TOPIC = "persistent://shop/orders/events"
@@ -131,6 +133,35 @@ def test_p7_dead_letters_have_no_envelope() -> None:
     assert frames(cut(Envelope.RAW, [b"x" * 900], limit_bytes=2000))[0].batched
 
 
+@dataclass
+class Received:
+    """A message as the client gives it: only the broker makes real ones with an id and a time."""
+
+    at: int
+
+    def message_id(self) -> MessageId:
+        found: MessageId = pulsar.MessageId(2, 3, 4, 5)._msg_id
+        return found
+
+    def topic_name(self) -> str:
+        return f"{TOPIC}-partition-2"
+
+    def data(self) -> bytes:
+        return b""
+
+    def partition_key(self) -> str:
+        return "k"
+
+    def properties(self) -> dict[str, str]:
+        return {"traceparent": TRACE}
+
+    def event_timestamp(self) -> int:
+        return self.at
+
+    def publish_timestamp(self) -> int:
+        return MADE
+
+
 @pytest.mark.parametrize(("event_time", "time"), [(0, MADE), (7, 7)])
 def test_a_message_from_pulsar_is_named_by_its_topic_and_id(event_time: int, time: int) -> None:
     spec = {
@@ -140,9 +171,9 @@ def test_a_message_from_pulsar_is_named_by_its_topic_and_id(event_time: int, tim
         "pulsar": {"serviceUrl": "pulsar://pulsar:6650", "adminUrl": "http://pulsar:8080"},
     }
     resource = {"apiVersion": "headrace.dev/v1alpha1", "kind": "PulsarBridge", "metadata": {"name": "b"}, "spec": spec}
-    received = Received(f"{TOPIC}-partition-2", (3, 4, 5), 2, b"", "k", {"traceparent": TRACE}, event_time, MADE)
-    item = preparer(parse(PulsarBridge, resource), "p")(received)
-    assert json.loads(item.entry) == {
+    [entry] = preparer(parse(PulsarBridge, resource), "p")([Received(event_time)]).entries
+    assert isinstance(entry, bytes)
+    assert json.loads(entry) == {
         "id": "3:4:2:5",
         "source": TOPIC,
         "time": moment(time),

@@ -1,0 +1,114 @@
+"""Messages that were received at once, kept by columns: an object for each would cost more than moving it. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from operator import lt
+
+from headrace.bridge.pulsar_library import MessageId
+
+Position = tuple[int, int, int]
+"""Ledger, entry, index in the batch: grows along a partition's topic."""
+
+NOWHERE: Position = (-1, -1, -1)
+
+
+def position(identity: MessageId) -> Position:
+    """A message's position in its partition."""
+    return identity.ledger_id(), identity.entry_id(), identity.batch_index()
+
+
+@dataclass(slots=True)
+class Item:
+    """A message that is more than an entry for the target."""
+
+    entry: bytes = b""
+    """For the target; empty when it is a dead letter."""
+    dead_letter: bytes = b""
+    """An outbox record, or empty."""
+    reason: str | None = None
+    deduplication_key: str = ""
+    cache_key: str = ""
+    cache_value: bytes = b""
+
+
+Entry = bytes | Item
+"""What a message becomes in Valkey: mostly nothing but the entry for the target."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages in the order of their arrival."""
+
+    partitions: list[str]
+    """The partition's topic of each."""
+    ids: list[MessageId]
+    entries: list[Entry]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def head(self, number: int) -> Batch:
+        """The first *number* messages."""
+        if number >= len(self):
+            return self
+        return Batch(self.partitions[:number], self.ids[:number], self.entries[:number])
+
+    def tail(self, number: int) -> Batch:
+        """All but the first *number* messages."""
+        return Batch(self.partitions[number:], self.ids[number:], self.entries[number:])
+
+    def plain(self) -> bool:
+        """Whether all messages are nothing but entries for the target."""
+        return Item not in set(map(type, self.entries))
+
+    def reasons(self) -> list[str]:
+        """Why each dead letter is one."""
+        if self.plain():
+            return []
+        return [entry.reason for entry in self.entries if isinstance(entry, Item) and entry.reason is not None]
+
+    def last(self) -> dict[str, MessageId]:
+        """The last message's id, by partition."""
+        return dict(zip(self.partitions, self.ids, strict=True))
+
+    def behind(self, marks: Mapping[str, Position]) -> set[str]:
+        """Partitions of which the first message lies at or below their mark."""
+        return {
+            partition
+            for partition, ids in self._by_partition().items()
+            if position(ids[0]) <= marks.get(partition, NOWHERE)
+        }
+
+    def beyond(self, marks: Mapping[str, Position]) -> Batch:
+        """The messages above the marks, each once and each partition in order; the batch itself when that is all.
+
+        A consumer whose connection broke in between begins again at the first message that was not acknowledged.
+        """
+        by_partition = self._by_partition()
+        if all(
+            position(ids[0]) > marks.get(partition, NOWHERE) and all(map(lt, ids, islice(ids, 1, None)))
+            for partition, ids in by_partition.items()
+        ):
+            return self
+        found: dict[tuple[str, Position], int] = {}
+        for number, (partition, identity) in enumerate(zip(self.partitions, self.ids, strict=True)):
+            if (place := position(identity)) > marks.get(partition, NOWHERE):
+                found.setdefault((partition, place), number)
+        order = [number for _, number in sorted(found.items())]
+        return Batch(
+            [self.partitions[number] for number in order],
+            [self.ids[number] for number in order],
+            [self.entries[number] for number in order],
+        )
+
+    def _by_partition(self) -> dict[str, list[MessageId]]:
+        if len(set(self.partitions)) <= 1:
+            return dict.fromkeys(self.partitions[:1], self.ids)
+        found: defaultdict[str, list[MessageId]] = defaultdict(list)
+        for partition, identity in zip(self.partitions, self.ids, strict=True):
+            found[partition].append(identity)
+        return found
