@@ -78,6 +78,16 @@ def drop(path: str) -> Change:
     return change
 
 
+def outward(source: Json, **sink: Any) -> Change:
+    """A change that makes a bridge one from a list to Pulsar."""
+
+    def change(spec: Json) -> None:
+        spec["source"] = {"valkey": {"list": source}}
+        spec["sink"] = {"pulsar": {"topic": "persistent://shop/orders/events", **sink}}
+
+    return change
+
+
 REFUSED = [
     ("PulsarBridge", put("sorce", {}), 'unknown field "spec.sorce"', None),
     ("PulsarBridge", put("source.valkey", {"list": {"key": "orders"}}), "source needs one of valkey and pulsar", None),
@@ -100,6 +110,36 @@ REFUSED = [
         "PulsarBridge",
         put("sink.valkey.list", {"key": "orders"}),
         "sink.valkey needs one of celery and list, and not both",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        outward({"key": "orders", "format": "Outbox"}, properties={"shop": "shop"}),
+        "sink.pulsar.key, properties and eventTime do not go with format: Outbox",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        outward({"key": "orders"}, properties={"shop": "message.properties.shop"}),
+        "message.properties.FIELD needs a stream with payloadField",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        outward({"key": "orders"}, eventTime="message.key"),
+        "an entry of Valkey has no message.key: write JMESPath on its payload",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        outward({"key": "orders"}, properties={"HEADRACE_CUT": "id"}),
+        "properties that begin with HEADRACE_ or VALKEY_ are Headrace's own: choose another name",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        put("sink.valkey.celery.envelope", "JSON"),
+        'unknown field "spec.sink.valkey.celery.envelope"',
         None,
     ),
     (

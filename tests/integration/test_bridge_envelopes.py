@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from pulsar import Message
 
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
@@ -37,6 +38,11 @@ def bridge(valkey: Valkey, pulsar: Pulsar, source: dict[str, Any], sink: dict[st
     return resource("PulsarBridge", NAME, spec)
 
 
+def wait_for_messages(pulsar: Pulsar, topic: str, number: int) -> list[Message]:
+    wait_for(lambda: len(read_topic(pulsar, topic)) >= number, f"{number} messages of {topic}")
+    return read_topic(pulsar, topic)
+
+
 def test_an_entry_of_a_stream_becomes_a_cloud_event(
     valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
 ) -> None:
@@ -45,7 +51,7 @@ def test_an_entry_of_a_stream_becomes_a_cloud_event(
     with valkey.client() as client:
         identity = client.xadd("changes", {"body": '{"id": "é"}', "type": "shop.order", **TRACE})
     processes.start("bridge", bridge(valkey, pulsar, source, sink))
-    [message] = wait_for(lambda: read_topic(pulsar, topic), "the event")
+    [message] = wait_for_messages(pulsar, topic, 1)
     event = json.loads(message.data())
     assert event.pop("time").endswith("Z")
     assert event == {
@@ -84,3 +90,37 @@ def test_a_message_of_any_bytes_stands_in_a_list_with_what_belongs_to_it(
         "payloadBase64": base64.b64encode(b"\x00\xff").decode(),
     }
     assert (second["payload"], second["key"], second["time"][:2]) == ({"n": 1}, None, "20")
+
+
+def test_p7_key_properties_and_event_time_are_selected_and_bad_ones_told(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    selected = {"shop": "shop.name", "items": "items", "kind": "message.properties.kind"}
+    sink = {"topic": topic, "key": "message.properties.id", "properties": selected, "eventTime": "at"}
+    source = {"valkey": {"stream": {"key": "changes", "payloadField": "body"}}}
+    bodies = [
+        {"shop": {"name": "é"}, "items": [1, {"a": None}], "at": "2024-11-21T17:00:00.123+01:00"},
+        {"shop": {"name": None}, "at": 7},
+        {"at": "yesterday"},
+        {"items": "x" * 70_000},
+    ]
+    with valkey.client() as client:
+        for number, body in enumerate(bodies):
+            client.xadd("changes", {"body": json.dumps(body), "id": f"k{number}", **({} if number else {"kind": "z"})})
+        client.xadd("changes", {"body": "no json", "id": "k"})
+        client.xadd("changes", {"body": '{"last": 1}', "id": "last"})
+    processes.start("bridge", bridge(valkey, pulsar, source, {"pulsar": sink}))
+    found = wait_for_messages(pulsar, topic, 3)
+    seen = [(message.partition_key(), message.event_timestamp(), message.properties()) for message in found]
+    for _, _, properties in seen:
+        del properties["VALKEY_STREAM_ID"]
+        properties.pop("HEADRACE_CUT", None)
+    assert seen == [
+        ("k0", 1_732_204_800_123, {"id": "k0", "shop": "é", "items": '[1,{"a":null}]', "kind": "z"}),
+        ("k1", 7, {"id": "k1"}),
+        ("last", 0, {"id": "last"}),
+    ]
+    letters = wait_for_messages(pulsar, f"{topic}-DLQ", 3)
+    reasons = [message.properties()["HEADRACE_REASON"] for message in letters]
+    assert reasons == ["EventTimeInvalid", "MetadataTooLarge", "InvalidJSON"]
+    assert json.loads(json.loads(letters[0].data())["fields"][0][1]) == bodies[2]

@@ -178,10 +178,10 @@ def test_p7_what_no_selector_and_no_client_can_read_harms_no_other(
     letters = {letter.data(): letter.properties() for letter in read_topic(pulsar, dead_letter_topic)}
     assert {data: letter["HEADRACE_REASON"] for data, letter in letters.items()} == {
         b'{"id": "a"}': "InvalidRecord",
-        b'{"id": 5}': "KeyMissing",
+        b'{"id": 5}': "SelectorFailed",
         b"": "InvalidJSON",
     }
-    assert "length(id), which deduplicate needs, fails: " in letters[b'{"id": 5}']["HEADRACE_ERROR"]
+    assert "length(id) fails: " in letters[b'{"id": 5}']["HEADRACE_ERROR"]
     wait_until_acknowledged(pulsar, topic)
     assert entries(valkey) == ['{"id": "b"}']
     assert "unexpected error" not in running.log()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from headrace.api.model import ApiModel
+from pydantic import Field
+
+from headrace.api.model import ApiModel, Rule
 from headrace.api.policy import Positive, Selector, ValkeyKey, at_most_one
 from headrace.api.topic import TopicName
 from headrace.api.valkey_worker import QueueName, TaskName
@@ -18,6 +21,9 @@ class Compression(StrEnum):
     ZSTD = "ZSTD"
 
 
+PropertyName = Annotated[str, Field(min_length=1, max_length=128)]
+
+
 class Envelope(StrEnum):
     """What surrounds a payload."""
 
@@ -29,15 +35,40 @@ class Envelope(StrEnum):
 class PulsarSink(ApiModel):
     """Messages go to a Pulsar topic."""
 
+    rules = (
+        Rule(
+            cel="!has(self.properties) || self.properties.all(name, "
+            "!name.startsWith('HEADRACE_') && !name.startsWith('VALKEY_'))",
+            message="properties that begin with HEADRACE_ or VALKEY_ are Headrace's own: choose another name",
+            holds=lambda self: not any(name.startswith(("HEADRACE_", "VALKEY_")) for name in self.properties),
+        ),
+        Rule(
+            cel="[has(self.key) ? self.key : '', has(self.eventTime) ? self.eventTime : ''].all(s, s != 'message.key')"
+            " && (!has(self.properties) || self.properties.all(name, self.properties[name] != 'message.key'))",
+            message="an entry of Valkey has no message.key: write JMESPath on its payload",
+            holds=lambda self: "message.key" not in self.selectors,
+        ),
+    )
+
     topic: TopicName
     """`persistent://TENANT/NAMESPACE/TOPIC`."""
     key: Selector | None = None
-    """The message key: JMESPath on the JSON payload. Messages of a key stay in order on one partition."""
+    """The message key: JMESPath on the JSON payload, or `message.properties.FIELD` of a stream with `payloadField`.
+    Messages of a key stay in order on one partition. An entry without one becomes a dead letter."""
+    properties: dict[PropertyName, Selector] = Field(default_factory=dict, max_length=32)
+    """Properties of the message, each a selector as for `key`. Left out where the selector finds nothing."""
+    event_time: Selector | None = None
+    """The event time, a selector as for `key`: a number of milliseconds since 1970, or an RFC 3339 string."""
     compression: Compression = Compression.LZ4
     """None, LZ4 (the default) or ZSTD."""
     envelope: Envelope = Envelope.RAW
     """Raw (the default): the payload as it is. JSON: an object with id, source, time, key, properties and payload.
     CloudEvents: a CloudEvent 1.0 in structured mode."""
+
+    @property
+    def selectors(self) -> list[str]:
+        """All selectors."""
+        return [each for each in (self.key, self.event_time, *self.properties.values()) if each is not None]
 
 
 class CelerySink(ApiModel):

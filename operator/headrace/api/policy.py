@@ -15,7 +15,13 @@ WINDOW_SECONDS = 86_400
 """How long identities are remembered by default: one day."""
 
 
+PROPERTIES = "message.properties."
+"""What a selector of a message's property begins with; whatever follows is the property's name."""
+
+
 def _compiles(expression: str) -> str:
+    if expression.startswith(PROPERTIES):
+        return expression
     try:
         jmespath.compile(expression)
     except jmespath.exceptions.JMESPathError as error:

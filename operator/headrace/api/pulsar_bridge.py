@@ -9,7 +9,7 @@ from headrace.api.bridge_source import Source
 from headrace.api.connection import PulsarConnection, ValkeyConnection
 from headrace.api.model import ApiModel, Rule
 from headrace.api.pod import Pod, replicas_field
-from headrace.api.policy import Alerts, Cache, Deduplicate
+from headrace.api.policy import PROPERTIES, Alerts, Cache, Deduplicate
 from headrace.api.resource import Resource
 from headrace.api.topic import Namespaces, Subscriptions, TopicName, Topics
 
@@ -37,13 +37,31 @@ class PulsarBridgeSpec(ApiModel):
         ),
         Rule(
             cel="!has(self.source.valkey) || !has(self.source.valkey.list) || !has(self.source.valkey.list.format)"
-            " || self.source.valkey.list.format == 'Raw' || !has(self.sink.pulsar) || !has(self.sink.pulsar.key)",
-            message="sink.pulsar.key does not go with format: Outbox: each entry of an outbox brings its key",
+            " || self.source.valkey.list.format == 'Raw' || !has(self.sink.pulsar)"
+            " || !(has(self.sink.pulsar.key) || has(self.sink.pulsar.properties) || has(self.sink.pulsar.eventTime))",
+            message="sink.pulsar.key, properties and eventTime do not go with format: Outbox:"
+            " each entry of an outbox brings its own",
             holds=lambda self: (
                 self.source.valkey is None
                 or not self.source.valkey.is_outbox
                 or self.sink.pulsar is None
-                or self.sink.pulsar.key is None
+                or not self.sink.pulsar.selectors
+            ),
+        ),
+        Rule(
+            cel="!has(self.sink.pulsar) || !has(self.source.valkey)"
+            " || (has(self.source.valkey.stream) && has(self.source.valkey.stream.payloadField))"
+            " || ([has(self.sink.pulsar.key) ? self.sink.pulsar.key : '',"
+            " has(self.sink.pulsar.eventTime) ? self.sink.pulsar.eventTime : '']"
+            ".all(s, !s.startsWith('message.properties.'))"
+            " && (!has(self.sink.pulsar.properties) || self.sink.pulsar.properties.all(name,"
+            " !self.sink.pulsar.properties[name].startsWith('message.properties.'))))",
+            message="message.properties.FIELD needs a stream with payloadField: its other fields are the properties",
+            holds=lambda self: (
+                self.source.valkey is None
+                or self.sink.pulsar is None
+                or bool(self.source.valkey.stream and self.source.valkey.stream.payload_field)
+                or not any(each.startswith(PROPERTIES) for each in self.sink.pulsar.selectors)
             ),
         ),
         Rule(

@@ -104,6 +104,8 @@ def _loops(
             identity=bridge.identity,
             max_message_bytes=limit,
             envelope=spec.sink.pulsar.envelope,
+            properties=spec.sink.pulsar.properties,
+            event_time=spec.sink.pulsar.event_time,
         )
         return [Outward(line, server, client, health, metrics, stop)]
     letters = Line(

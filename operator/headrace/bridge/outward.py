@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ValkeySource
@@ -63,6 +63,8 @@ class Line:
     """Whether this line is what the bridge is for: its sides are the process's sides, its backlog the bridge's."""
     max_message_bytes: int = MAX_MESSAGE_BYTES
     envelope: Envelope = Envelope.RAW
+    properties: Mapping[str, str] = field(default_factory=dict)
+    event_time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,8 @@ class Outward:
             source=line.identity,
             limit_bytes=line.max_message_bytes,
             envelope=line.envelope,
+            properties=dict(line.properties),
+            event_time=line.event_time,
         )
         # A line of dead letters has no other messages, so no producer for them.
         if line.sink_topic != line.dead_letter_topic:

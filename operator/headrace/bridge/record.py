@@ -7,7 +7,6 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-import jmespath
 import orjson
 
 from headrace.api.bridge_sink import Envelope
@@ -15,10 +14,14 @@ from headrace.bridge.entry import decoded, readable
 from headrace.bridge.message import Message, PoisonError, as_too_large, dead_letter
 from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
 from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
-from headrace.bridge.selector import canonical, parse_json
+from headrace.bridge.shape import shaper
 
 STREAM_ID = "VALKEY_STREAM_ID"
 """Property with the id of the stream's entry."""
+
+
+MAX_METADATA_CHARACTERS = 65_536
+"""Most characters of key and properties. Pulsar splits payloads into chunks, but never these."""
 
 
 def converter(routing: Routing) -> Callable[[bytes], Message]:
@@ -26,20 +29,29 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
     if routing.format is EntryFormat.OUTBOX:
         make = _of_outbox(routing.source)
     elif routing.format is EntryFormat.FIELDS:
-        make = _of_fields(routing.payload_field, routing.key)
-    elif routing.key is not None:
-        make = _keyed(routing.key)
+        make = _of_fields(routing.payload_field)
     else:
         make = Message
+    shape = shaper(routing)
     limit = routing.limit_bytes - MESSAGE_OVERHEAD_BYTES
+    # of an entry below this nothing can be too large, unless selected properties repeat it
+    small = 0 if routing.properties else min(limit // 2, MAX_METADATA_CHARACTERS)
 
     def convert(entry: bytes) -> Message:
         try:
             message = make(entry)
+            if shape is not None:
+                shape(message)
+            if len(entry) < small:
+                return message
+            if _metadata(message) > MAX_METADATA_CHARACTERS:
+                raise PoisonError(
+                    "MetadataTooLarge", f"key and properties have more than {MAX_METADATA_CHARACTERS} characters."
+                )
         except PoisonError as poison:
             payload = readable(entry) if routing.format is EntryFormat.FIELDS else entry
             return dead_letter(payload, poison.reason, str(poison), source=routing.source)
-        if len(entry) < limit // 2 or message.reason is not None or _size(message) <= limit:
+        if message.reason is not None or _size(message) <= limit:
             return message
         return as_too_large(message, routing.source, f"than the {routing.limit_bytes} that the broker takes.")
 
@@ -78,15 +90,18 @@ def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | N
     return sealed
 
 
+def _metadata(message: Message) -> int:
+    """Characters of key and properties."""
+    texts = sum(len(name) + len(value) for name, value in (message.properties or {}).items())
+    return len(message.key or "") + texts
+
+
 def _size(message: Message) -> int:
-    """Bytes, with room for any text in UTF-8."""
-    texts = len(message.key or "") + sum(len(name + value) for name, value in (message.properties or {}).items())
-    return len(message.payload) + 4 * texts
+    """Most bytes that the message has."""
+    return len(message.payload) + 4 * _metadata(message)
 
 
-def _of_fields(payload_field: str | None, expression: str | None) -> Callable[[bytes], Message]:
-    keyed = _keyed(expression) if expression is not None else Message
-
+def _of_fields(payload_field: str | None) -> Callable[[bytes], Message]:
     def make(entry: bytes) -> Message:
         identity, fields = decoded(entry)
         payload = fields.pop(payload_field.encode(), None) if payload_field else None
@@ -98,21 +113,9 @@ def _of_fields(payload_field: str | None, expression: str | None) -> Callable[[b
             raise PoisonError(
                 "InvalidRecord", "a field of the entry is not UTF-8: name the binary one as payloadField."
             ) from None
-        message = keyed(orjson.dumps(texts) if payload is None else payload)
+        message = Message(orjson.dumps(texts) if payload is None else payload)
         message.properties = {STREAM_ID: identity, **(texts if payload is not None else {})}
         return message
-
-    return make
-
-
-def _keyed(expression: str) -> Callable[[bytes], Message]:
-    search = jmespath.compile(expression).search
-
-    def make(entry: bytes) -> Message:
-        key = canonical(search(parse_json(entry)))
-        if not key:
-            raise PoisonError("KeyMissing", f"the payload has no {expression}.")
-        return Message(entry, key)
 
     return make
 

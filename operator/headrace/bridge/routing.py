@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
@@ -70,6 +70,10 @@ class Routing:
     limit_bytes: int = MAX_MESSAGE_BYTES
     payload_field: str | None = None
     """The field of a stream's entry that is the payload; None for all of them as JSON."""
+    properties: dict[str, str] = field(default_factory=dict)
+    """Selectors of properties, by name."""
+    event_time: str | None = None
+    """Selector of the event time."""
     envelope: Envelope = Envelope.RAW
     """What surrounds the payloads for the sink; dead letters have none."""
 

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jmespath
-import jmespath.exceptions
 import orjson
+from jmespath.exceptions import JMESPathError
 
+from headrace.api.policy import PROPERTIES
 from headrace.bridge.message import PoisonError
 
-PROPERTIES = "message.properties."
+Find = Callable[[Any, str | None, dict[str, str]], Any]
+"""Takes the payload's JSON value, the message's key and properties; gives what is there, or None."""
 
 Select = Callable[[Any, str | None, dict[str, str]], str]
 """Takes the payload's JSON value, the message's key and properties; raises ``PoisonError`` when nothing is there."""
@@ -21,7 +23,10 @@ def canonical(value: Any) -> str | None:
     """A selected JSON value as text: strings as they are, the rest as JSON; None when there is none."""
     if value is None or isinstance(value, str):
         return value
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError as error:
+        raise PoisonError("SelectorFailed", f"a selector found what is not JSON: {error}.") from None
 
 
 def parse_json(payload: bytes) -> Any:
@@ -37,26 +42,32 @@ def needs_json(expression: str) -> bool:
     return expression != "message.key" and not expression.startswith(PROPERTIES)
 
 
+def finder(expression: str) -> Find:
+    """The compiled expression."""
+    if expression == "message.key":
+        return lambda _, key, __: key
+    if expression.startswith(PROPERTIES):
+        name = expression.removeprefix(PROPERTIES)
+        return lambda _, __, properties: properties.get(name)
+    search = jmespath.compile(expression).search
+
+    def find(payload: Any, _: str | None, __: dict[str, str]) -> Any:
+        try:
+            return search(payload)
+        except JMESPathError as error:  # a function that was given a value of a wrong type
+            raise PoisonError("SelectorFailed", f"{expression} fails: {str(error).splitlines()[0]}") from None
+
+    return find
+
+
 def selector(expression: str, what: str) -> Select:
     """The compiled selector; *what* says in the dead letter what it was for."""
+    find = finder(expression)
 
-    def found(value: str | None) -> str:
+    def select(payload: Any, key: str | None, properties: dict[str, str]) -> str:
+        value = canonical(find(payload, key, properties))
         if not value:
             raise PoisonError("KeyMissing", f"the message has no {expression}, which {what} needs.")
         return value
 
-    if expression == "message.key":
-        return lambda _, key, __: found(key)
-    if expression.startswith(PROPERTIES):
-        name = expression.removeprefix(PROPERTIES)
-        return lambda _, __, properties: found(properties.get(name))
-    search = jmespath.compile(expression).search
-
-    def of_payload(payload: Any, _: str | None, __: dict[str, str]) -> str:
-        try:
-            return found(canonical(search(payload)))
-        except jmespath.exceptions.JMESPathError as error:
-            text = str(error).splitlines()[0]
-            raise PoisonError("KeyMissing", f"{expression}, which {what} needs, fails: {text}") from None
-
-    return of_payload
+    return select
