@@ -91,7 +91,7 @@ class ListToPulsar(Scenario):
         "after the cut": Point("headrace.bridge.cut:CutStore.next", 20),
         "while sending": Point("headrace.bridge.publisher:_Writer.write", 20),
         "after a frame": Point("headrace.bridge.publisher:_Writer._send", 20),
-        "after the flush": Point("headrace.bridge.publisher:Publication.wait", 10),
+        "after the flush": Point("headrace.bridge.publisher:Transmission.wait", 10),
         "before the commit": Point("headrace.bridge.cut:CutStore.commit@before", 10),
         "after the commit": Point("headrace.bridge.cut:CutStore.commit", 10),
     }

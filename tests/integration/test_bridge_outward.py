@@ -178,9 +178,9 @@ POINTS = {
     "in the middle of sending": "headrace.bridge.publisher:_Writer.write#2",
     "after the second cut": "headrace.bridge.cut:CutStore.next#2",
     "in the middle of sending the second": "headrace.bridge.publisher:_Writer.write#5",
-    "after sending, before the commit": "headrace.bridge.publisher:Publication.wait",
+    "after sending, before the commit": "headrace.bridge.publisher:Transmission.wait",
     "after the commit, the next in flight": "headrace.bridge.cut:CutStore.commit",
-    "later, after sending": "headrace.bridge.publisher:Publication.wait#3",
+    "later, after sending": "headrace.bridge.publisher:Transmission.wait#3",
 }
 
 

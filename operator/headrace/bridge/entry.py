@@ -1,4 +1,4 @@
-"""An entry of a stream as take_stream.lua writes it into a cut: a row of netstrings. Pure."""
+"""An entry of a stream as take_stream.lua writes it into a cut: a row of its parts. Pure."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ from collections.abc import Iterator
 import orjson
 
 
-def _parts(row: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(row):
-        colon = row.index(b":", at)
-        end = colon + 1 + int(row[at:colon])
-        yield row[colon + 1 : end]
-        at = end
+def _parts(row: bytes) -> tuple[str, Iterator[bytes]]:
+    """The entry's id, and its fields and values in turn."""
+    head, _, rest = row.partition(b"\n")
+    identity, *lengths = head.decode().split(" ")
+
+    def parts() -> Iterator[bytes]:
+        at = 0
+        for length in map(int, lengths):
+            yield rest[at : at + length]
+            at += length
+
+    return identity, parts()
 
 
 def decoded(row: bytes) -> tuple[str, dict[bytes, bytes]]:
     """The entry's id, and its fields; of a field that stands there twice the last value."""
-    identity, *rest = _parts(row)
-    return identity.decode(), dict(zip(rest[::2], rest[1::2], strict=True))
+    identity, parts = _parts(row)
+    return identity, dict(zip(parts, parts, strict=True))
 
 
 def readable(row: bytes) -> bytes:
     """The entry as JSON for a dead letter: what is not UTF-8 reads ``{"base64": "…"}``; nothing is lost."""
-    identity, *rest = _parts(row)
-    pairs = [[_readable(name), _readable(value)] for name, value in zip(rest[::2], rest[1::2], strict=True)]
-    return orjson.dumps({"id": identity.decode(), "fields": pairs})
+    identity, parts = _parts(row)
+    pairs = [[_readable(name), _readable(value)] for name, value in zip(parts, parts, strict=True)]
+    return orjson.dumps({"id": identity, "fields": pairs})
 
 
 def _readable(part: bytes) -> str | dict[str, str]:

@@ -14,7 +14,7 @@ from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
 from headrace.bridge.frame import Frame, cut_id, frames
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
-from headrace.bridge.publisher import Publication, Publisher, PublishError
+from headrace.bridge.publisher import Publisher, PublishError, Transmission
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, PulsarError, TopicNotFoundError
 from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
@@ -75,7 +75,7 @@ class _Flight:
     frames: list[Frame]
     missing: list[Frame]
     """Those of *frames* that Pulsar is not known to have."""
-    publication: Publication
+    transmission: Transmission
     began: float
     """By the monotonic clock."""
 
@@ -225,7 +225,7 @@ class Outward:
     def _arrive(self, flight: _Flight) -> None:
         """Wait until Pulsar has the oldest cut, and forget it."""
         try:
-            flight.publication.wait(self._while_publishing)
+            flight.transmission.wait(self._while_publishing)
         except PublishError as error:
             self._count(flight.missing, "failure")
             if error.too_large is not None:

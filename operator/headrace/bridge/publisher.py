@@ -121,7 +121,7 @@ class _Writer:
         return problems[0] if problems else None
 
 
-class Publication:
+class Transmission:
     """Frames on their way."""
 
     def __init__(self, frames: int) -> None:
@@ -183,13 +183,13 @@ class Publisher:
             writer = self._writers[topic, batched] = _Writer(topic, producer)
         return int(writer.producer.last_sequence_id())
 
-    def publish(self, frames: list[Frame]) -> Publication:
+    def publish(self, frames: list[Frame]) -> Transmission:
         """Begin to send *frames*, behind those that were given before."""
-        publication = Publication(len(frames))
+        transmission = Transmission(len(frames))
         for frame in frames:
             self.open(frame.topic, batched=frame.batched)
-            self._writers[frame.topic, frame.batched].write(frame, publication.answer)
-        return publication
+            self._writers[frame.topic, frame.batched].write(frame, transmission.answer)
+        return transmission
 
     def connected(self) -> bool:
         """Whether every producer has its broker."""

@@ -102,20 +102,22 @@ def _size(message: Message) -> int:
 
 
 def _of_fields(payload_field: str | None) -> Callable[[bytes], Message]:
+    name_of_payload = payload_field.encode() if payload_field else b""
+
     def make(entry: bytes) -> Message:
         identity, fields = decoded(entry)
-        payload = fields.pop(payload_field.encode(), None) if payload_field else None
+        payload = fields.pop(name_of_payload, None) if payload_field else None
         if payload_field and payload is None:
             raise PoisonError("FieldMissing", f"the entry has no field {payload_field}.")
         try:
-            texts = {name.decode(): value.decode() for name, value in fields.items()}
+            texts = {name.decode(): value.decode() for name, value in fields.items()} if fields else {}
         except UnicodeDecodeError:
             raise PoisonError(
                 "InvalidRecord", "a field of the entry is not UTF-8: name the binary one as payloadField."
             ) from None
-        message = Message(orjson.dumps(texts) if payload is None else payload)
-        message.properties = {STREAM_ID: identity, **(texts if payload is not None else {})}
-        return message
+        if payload is None:
+            return Message(orjson.dumps(texts), None, {STREAM_ID: identity})
+        return Message(payload, None, {STREAM_ID: identity, **texts})
 
     return make
 

@@ -1,6 +1,6 @@
 -- How entries leave a stream: read by a group, and at once no longer pending there, as they are in the cut then.
 -- In front of cut.lua. ARGV 9...: group, where a new group begins, milliseconds until a pending entry is orphaned
--- An entry becomes a row of netstrings: its id, then fields and values.
+-- An entry becomes a row: its id and the lengths of fields and values, a line break, then these one behind the other.
 local CONSUMER, FIRST_READ, MOST_CLAIMED = 'headrace', 16, 100
 
 local function parts(id)
@@ -33,11 +33,11 @@ local function make_group(source, state, group, initial)
 end
 
 local function encoded(entry)
-  local row = {#entry[1] .. ':' .. entry[1]}
-  for _, part in ipairs(entry[2]) do
-    row[#row + 1] = #part .. ':' .. part
+  local head, parts = {entry[1]}, entry[2]
+  for index, part in ipairs(parts) do
+    head[index + 1] = #part
   end
-  return table.concat(row)
+  return table.concat(head, ' ') .. '\n' .. table.concat(parts)
 end
 
 local function read(source, group, count)

@@ -109,7 +109,7 @@ def test_a_cut_of_a_version_without_envelopes_stays_raw() -> None:
 
 
 def test_an_entry_of_a_stream_keeps_its_id_and_time() -> None:
-    row = b"3:7-1" + b"4:body1:x" + b"11:traceparent%d:%s" % (len(TRACE), TRACE.encode())
+    row = b"7-1 4 1 11 %d\nbodyxtraceparent%s" % (len(TRACE), TRACE.encode())
     [part] = frames(cut(Envelope.CLOUD_EVENTS, [row], EntryFormat.FIELDS, payload_field="body"))
     [(_, message)] = part.messages
     event = json.loads(message.payload)

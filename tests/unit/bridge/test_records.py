@@ -77,7 +77,8 @@ def test_selectors_reach_payload_key_and_properties() -> None:
 
 def row(*parts: bytes) -> bytes:
     """As take_stream.lua writes an entry."""
-    return b"".join(b"%d:%s" % (len(part), part) for part in parts)
+    identity, *rest = parts
+    return b" ".join([identity, *(b"%d" % len(part) for part in rest)]) + b"\n" + b"".join(rest)
 
 
 @given(st.lists(st.tuples(st.binary(), st.binary())))
