@@ -96,7 +96,7 @@ def texts_of(pulsar: Pulsar, topic: str, partition: int) -> list[str]:
 def test_celery_envelopes_bring_identity_and_origin(
     valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
 ) -> None:
-    properties = {"traceparent": "00-abc", "tenant": "x"}
+    properties = {"traceparent": "00-abc", "tracestate": "a=1", "tenant": "x"}
     publish(pulsar, topic, {"key": b'{"id": "a", "text": "\\u00fc \\"quoted\\""}'}, properties=properties)
     sink = {"valkey": {"celery": {"task": "shop.price", "queue": LIST}}}
     processes.start("bridge", bridge(valkey, pulsar, topic, sink=sink)).wait_until_ready()
@@ -107,7 +107,7 @@ def test_celery_envelopes_bring_identity_and_origin(
     origin = headers["headrace"]
     assert headers["task"] == "shop.price"
     assert headers["id"] == str(uuid.uuid5(uuid.NAMESPACE_URL, f"{topic}|{origin['messageId']}"))
-    assert headers["traceparent"] == "00-abc"
+    assert (headers["traceparent"], headers["tracestate"]) == ("00-abc", "a=1")
     assert (origin["topic"], origin["key"], origin["properties"]) == (topic, "key", properties)
     assert envelope["properties"]["delivery_tag"] == headers["id"]
     assert envelope["properties"]["delivery_info"] == {"exchange": "", "routing_key": LIST}

@@ -47,7 +47,7 @@ def order(valkey: Valkey, *, identity: str | None = None, **order: Any) -> str:
     """Queue an order as the bridge does; returns the task's id."""
     identity = identity or str(uuid.uuid4())
     origin = {"topic": TOPIC, "messageId": "1:2:3:4", "key": "k", "properties": {"p": "q", "HEADRACE_CUT": "old"}}
-    headers = json.dumps({"headrace": origin, "traceparent": TRACE}).encode()[1:-1]
+    headers = json.dumps({"headrace": origin, "traceparent": TRACE, "tracestate": "shop=1"}).encode()[1:-1]
     envelope = envelopes("shop.price", QUEUE)(identity, json.dumps(order).encode(), headers)
     with valkey.client() as client:
         client.lpush(QUEUE, envelope)
@@ -107,13 +107,14 @@ def test_results_retries_and_dead_letters(valkey: Valkey, processes: Processes, 
         by_reason.setdefault(record["reason"], []).append(record)
     [result] = by_reason.pop(None)
     assert result["payload"] == {"id": "good", "price": 7}
-    assert (result["key"], result["properties"]) == ("k", {"p": "q", "traceparent": TRACE})
+    assert (result["key"], result["properties"]) == ("k", {"p": "q", "traceparent": TRACE, "tracestate": "shop=1"})
     [refused] = by_reason.pop("Refused")
     assert (refused["error"], refused["attempts"]) == ("the flight was cancelled", 1)
     assert refused["payload"] == {"id": "refused", "refuse": "the flight was cancelled"}
     assert refused["properties"] == {
         "p": "q",
         "traceparent": TRACE,
+        "tracestate": "shop=1",
         "REAL_TOPIC": TOPIC,
         "ORIGIN_MESSAGE_ID": "1:2:3:4",
         "HEADRACE_SOURCE": "ValkeyWorker/test/shop",

@@ -18,6 +18,7 @@ from headrace.bridge.message import ERROR_LENGTH, PoisonError
 from headrace.bridge.message_envelope import Seal, seal
 from headrace.bridge.pulsar_library import Message, MessageId
 from headrace.bridge.selector import Select, needs_json, parse_json, selector
+from headrace.process.trace import TRACE
 
 LONGEST_KEY = 128
 
@@ -129,8 +130,9 @@ def _task_entry(topic: str, task: str, queue: str) -> _ToEntry:
         key, properties = message.partition_key(), message.properties()
         rest = orjson.dumps({"key": key or None, "properties": properties})
         headers = b"".join((origin, name.encode(), b'",', rest[1:]))
-        if "traceparent" in properties:
-            headers += b',"traceparent":' + orjson.dumps(properties["traceparent"])
+        for trace in TRACE:
+            if trace in properties:
+                headers += b',"%s":%s' % (trace.encode(), orjson.dumps(properties[trace]))
         return envelope(task_id(name), payload, headers)
 
     return entry

@@ -15,6 +15,7 @@ from headrace.bridge.message import Message, PoisonError, as_too_large, dead_let
 from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
 from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
 from headrace.bridge.shape import shaper
+from headrace.process.trace import TRACE
 
 STREAM_ID = "VALKEY_STREAM_ID"
 """Property with the id of the stream's entry."""
@@ -22,6 +23,10 @@ STREAM_ID = "VALKEY_STREAM_ID"
 
 MAX_METADATA_CHARACTERS = 65_536
 """Most characters of key and properties. Pulsar splits payloads into chunks, but never these."""
+
+
+TRACE_CHARACTERS = 512
+"""Longest trace context in a dead letter; W3C asks for no more."""
 
 
 def converter(routing: Routing) -> Callable[[bytes], Message]:
@@ -38,6 +43,7 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
     small = 0 if routing.properties else min(limit // 2, MAX_METADATA_CHARACTERS)
 
     def convert(entry: bytes) -> Message:
+        message = None
         try:
             message = make(entry)
             if shape is not None:
@@ -50,7 +56,7 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
                 )
         except PoisonError as poison:
             payload = readable(entry) if routing.format is EntryFormat.FIELDS else entry
-            return dead_letter(payload, poison.reason, str(poison), source=routing.source)
+            return dead_letter(payload, poison.reason, str(poison), source=routing.source, properties=_trace(message))
         if message.reason is not None or _size(message) <= limit:
             return message
         return as_too_large(message, routing.source, f"than the {routing.limit_bytes} that the broker takes.")
@@ -90,6 +96,12 @@ def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | N
     return sealed
 
 
+def _trace(message: Message | None) -> dict[str, str]:
+    """What a dead letter keeps of the properties of a message that was found bad."""
+    properties = (message.properties if message is not None else None) or {}
+    return {name: text for name in TRACE if (text := properties.get(name)) and len(text) <= TRACE_CHARACTERS}
+
+
 def _metadata(message: Message) -> int:
     """Characters of key and properties."""
     texts = sum(len(name) + len(value) for name, value in (message.properties or {}).items())
@@ -116,7 +128,8 @@ def _of_fields(payload_field: str | None) -> Callable[[bytes], Message]:
                 "InvalidRecord", "a field of the entry is not UTF-8: name the binary one as payloadField."
             ) from None
         if payload is None:
-            return Message(orjson.dumps(texts), None, {STREAM_ID: identity})
+            trace = {name: texts[name] for name in TRACE if name in texts}
+            return Message(orjson.dumps(texts), None, {STREAM_ID: identity, **trace})
         return Message(payload, None, {STREAM_ID: identity, **texts})
 
     return make
@@ -136,6 +149,8 @@ def _of_outbox(source: str) -> Callable[[bytes], Message]:
         properties = record.get("properties") or {}
         if not isinstance(key, str | None) or not isinstance(event_time, int | None):
             raise PoisonError("InvalidRecord", "in an outbox record key is a string and eventTimeMillis a number.")
+        if event_time is not None and not 0 <= event_time < 2**63:
+            raise PoisonError("InvalidRecord", "eventTimeMillis of an outbox record lies out of range.")
         if not isinstance(properties, dict) or not all(isinstance(value, str) for value in properties.values()):
             raise PoisonError("InvalidRecord", "in an outbox record properties is an object of strings.")
         if kind == "Result":

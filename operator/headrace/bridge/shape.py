@@ -49,13 +49,13 @@ def shaper(routing: Routing) -> Shape | None:
     def shape(message: Message) -> None:
         value = parse_json(message.payload) if wants_json else None
         fields = message.properties or {}
+        if find_properties:
+            found = {name: canonical(find(value, None, fields)) for name, find in find_properties}
+            message.properties = fields | {name: text for name, text in found.items() if text is not None}
         if find_key is not None:
             message.key = canonical(find_key(value, None, fields))
             if not message.key:
                 raise PoisonError("KeyMissing", f"the payload has no {routing.key}.")
-        if find_properties:
-            found = {name: canonical(find(value, None, fields)) for name, find in find_properties}
-            message.properties = fields | {name: text for name, text in found.items() if text is not None}
         if find_time is not None:
             time = find_time(value, None, fields)
             if time is not None:

@@ -6,6 +6,8 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from headrace.process.trace import TRACE
+
 ERROR_LENGTH = 1000
 OURS = "HEADRACE_"
 MARKS = frozenset({"REAL_TOPIC", "ORIGIN_MESSAGE_ID", "RECONSUMETIMES"})
@@ -21,9 +23,10 @@ def _properties(origin: dict[str, Any], headers: Mapping[str, Any] | None) -> di
     carried = {str(name): str(value) for name, value in (origin.get("properties") or {}).items()}
     # what an earlier life as a dead letter left is not true of this one
     properties = {name: value for name, value in carried.items() if name not in MARKS and not name.startswith(OURS)}
-    traceparent = (headers or {}).get("traceparent")
-    if isinstance(traceparent, str):
-        properties["traceparent"] = traceparent
+    # An instrumented task sets a span of its own here. The state belongs to the parent, so they come together.
+    trace = {name: text for name in TRACE if isinstance(text := (headers or {}).get(name), str)}
+    if "traceparent" in trace:
+        properties = {name: value for name, value in properties.items() if name not in TRACE} | trace
     return properties
 
 

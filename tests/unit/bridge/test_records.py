@@ -33,6 +33,10 @@ def routing(format_: EntryFormat = EntryFormat.OUTBOX, **changes: Any) -> Routin
             {"type": "Result", "payload": 1, "key": 3},
             "in an outbox record key is a string and eventTimeMillis a number.",
         ),
+        (
+            {"type": "Result", "payload": 1, "eventTimeMillis": -1},
+            "eventTimeMillis of an outbox record lies out of range.",
+        ),
         ({"type": "Result", "payload": 1, "properties": {"a": 1}}, "properties is an object of strings."),
         ({"type": "Else", "payload": 1}, "the type of an outbox record is Result or DeadLetter."),
     ],
@@ -99,3 +103,14 @@ def test_the_key_of_an_entry_is_looked_for_in_its_payload() -> None:
     assert (message.payload, message.key) == (b'{"id": 5}', "5")
     assert message.properties == {"VALKEY_STREAM_ID": "7-0", "shop": "9"}
     assert converter(routing(EntryFormat.FIELDS, key="shop"))(fields).key == "9"
+
+
+def test_a_trace_passes_and_stays_with_a_dead_letter() -> None:
+    trace = {"traceparent": "00-a", "tracestate": "b=1"}
+    entry = row(b"7-0", b"id", b"5", *(part.encode() for pair in trace.items() for part in pair))
+    assert converter(routing(EntryFormat.FIELDS))(entry).properties == {"VALKEY_STREAM_ID": "7-0", **trace}
+    bad = converter(routing(EntryFormat.FIELDS, key="missing"))(entry)
+    assert (bad.reason, trace.items() <= (bad.properties or {}).items()) == ("KeyMissing", True)
+    selected = {name: name for name in trace}
+    bad = converter(routing(EntryFormat.RAW, key="missing", properties=selected))(json.dumps(trace).encode())
+    assert (bad.reason, trace.items() <= (bad.properties or {}).items()) == ("KeyMissing", True)

@@ -70,6 +70,14 @@ def test_a_result_does_not_inherit_what_marked_a_dead_letter() -> None:
     assert (record["properties"], record["key"]) == ({"tenant": "x", "traceparent": "00-a"}, "k")
 
 
+def test_a_tasks_own_span_replaces_that_of_its_message() -> None:
+    came = {"traceparent": "00-a-1", "tracestate": "a=1"}
+    span = {"traceparent": "00-a-2"}
+    assert letters.result(1, {"headrace": {"properties": came}, **span})["properties"] == span
+    assert letters.result(1, {"headrace": {"properties": came}})["properties"] == came
+    assert letters.result(1, came)["properties"] == came
+
+
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
