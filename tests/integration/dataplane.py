@@ -273,3 +273,20 @@ def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         "metadata": {"namespace": "test", "name": name, "uid": "1"},
         "spec": spec,
     }
+
+
+def put_schema(broker: Pulsar, topic: str, schema: dict[str, Any]) -> None:
+    """Give a topic a schema that every producer must have."""
+    _admin(broker, "POST", f"{_schema_path(topic)}", schema)
+    _admin(broker, "POST", f"{admin_path(topic)}/schemaValidationEnforced", True)
+    enforced = f"{admin_path(topic)}/schemaValidationEnforced?applied=true"
+    wait_for(lambda: _admin(broker, "GET", enforced), "the policy", 10)
+
+
+def delete_schema(broker: Pulsar, topic: str) -> None:
+    """Take the schema away again."""
+    _admin(broker, "DELETE", f"{_schema_path(topic)}?force=true")
+
+
+def _schema_path(topic: str) -> str:
+    return f"/admin/v2/schemas/{topic.removeprefix('persistent://')}/schema"

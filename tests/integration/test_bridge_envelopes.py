@@ -14,9 +14,13 @@ from tests.integration.dataplane import (
     Processes,
     connections,
     create_topic,
+    delete_schema,
+    payloads,
     publish,
+    put_schema,
     read_topic,
     resource,
+    unload,
     wait_for,
 )
 
@@ -124,3 +128,32 @@ def test_p7_key_properties_and_event_time_are_selected_and_bad_ones_told(
     reasons = [message.properties()["HEADRACE_REASON"] for message in letters]
     assert reasons == ["EventTimeInvalid", "MetadataTooLarge", "InvalidJSON"]
     assert json.loads(json.loads(letters[0].data())["fields"][0][1]) == bodies[2]
+
+
+def test_p5_a_topic_whose_schema_takes_no_bytes_is_told_and_waited_for(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    schema = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}]}
+    put_schema(pulsar, topic, {"type": "AVRO", "schema": json.dumps(schema), "properties": {}})
+    source = {"valkey": {"list": {"key": "orders"}}}
+    running = processes.start("bridge", bridge(valkey, pulsar, source, {"pulsar": {"topic": topic}}))
+
+    def connected() -> bool:
+        return running.metric("headrace_bridge_connected", side="pulsar") == 1
+
+    with valkey.client() as client:
+        client.lpush("orders", "first", "second")
+        wait_for(lambda: "the topic has a schema" in running.log(), "it says why")
+        assert not connected()
+        assert "pulsar is not reachable" in running.get("/readyz")[1]
+        assert running.get("/livez")[0] == 200
+        delete_schema(pulsar, topic)
+        wait_for_messages(pulsar, topic, 2)
+        wait_for(connected, "it is connected")
+        put_schema(pulsar, topic, {"type": "AVRO", "schema": json.dumps(schema), "properties": {}})
+        unload(pulsar, topic)
+        wait_for(lambda: not connected(), "the producer is refused when it comes back")
+        client.lpush("orders", "third")
+        delete_schema(pulsar, topic)
+        wait_for_messages(pulsar, topic, 3)
+    assert payloads(pulsar, topic) == ["first", "second", "third"]

@@ -16,7 +16,7 @@ from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.publisher import Publisher, PublishError, Transmission
 from headrace.bridge.pulsar_client import partitions
-from headrace.bridge.pulsar_library import Client, PulsarError, TopicNotFoundError
+from headrace.bridge.pulsar_library import Client, IncompatibleSchemaError, PulsarError, TopicNotFoundError
 from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.source import open_source
@@ -30,6 +30,11 @@ STANDBY_SECONDS = 1.0
 SAMPLE_SECONDS = 5.0
 DRAIN_SECONDS = 20.0
 """How long a stop waits for a cut that Pulsar has not confirmed yet; it is replayed by whoever comes next."""
+
+SCHEMA_HINT = (
+    "the topic has a schema, and the broker takes none but that (schemaValidationEnforced); a bridge publishes bytes:"
+    " choose another topic, delete the schema, or do not enforce it"
+)
 
 NOT_OURS: tuple[type[Exception], ...] = (FencedError, *VALKEY_TROUBLE)
 PULSAR_TROUBLE: tuple[type[Exception], ...] = (PublishError, PulsarError)
@@ -281,6 +286,8 @@ class Outward:
     def _away(self, side: str, error: Exception) -> None:
         self._side(side, False)
         text = f"{type(error).__name__}: {error}"
+        if isinstance(error, IncompatibleSchemaError):
+            text = f"{self._line.sink_topic}: {SCHEMA_HINT}"
         if self._seldom(text):
             _log.warning("%s: %s does not serve us (%s); trying again", self._name, side, text)
         self._tick()

@@ -19,6 +19,7 @@ PulsarError: type[Exception] = core.PulsarException
 
 PulsarTimeoutError: type[Exception] = core.Timeout
 TopicNotFoundError: type[Exception] = core.TopicNotFound
+IncompatibleSchemaError: type[Exception] = core.IncompatibleSchema
 
 
 class MessageId(Protocol):
