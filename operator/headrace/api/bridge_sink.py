@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from headrace.api.model import ApiModel, Rule
-from headrace.api.policy import Positive, Selector, ValkeyKey, at_most_one
+from headrace.api.policy import Batching, Positive, Selector, ValkeyKey, at_most_one
 from headrace.api.topic import TopicName
 from headrace.api.valkey_worker import QueueName, TaskName
 
@@ -61,6 +61,8 @@ class PulsarSink(ApiModel):
     """The event time, a selector as for `key`: a number of milliseconds since 1970, or an RFC 3339 string."""
     compression: Compression = Compression.LZ4
     """None, LZ4 (the default) or ZSTD."""
+    batching: Batching = Batching()
+    """How much is published at once."""
     envelope: Envelope = Envelope.RAW
     """Raw (the default): the payload as it is. JSON: an object with id, source, time, key, properties and payload.
     CloudEvents: a CloudEvent 1.0 in structured mode."""

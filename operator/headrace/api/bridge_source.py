@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from headrace.api.model import ApiModel
-from headrace.api.policy import ValkeyKey, at_most_one
+from headrace.api.policy import Batching, Positive, ValkeyKey, at_most_one
 from headrace.api.topic import InitialPosition, SubscriptionName, TopicName
 
 
@@ -76,6 +76,10 @@ class PulsarSource(ApiModel):
     """A Failover subscription of this name, made when missing."""
     initial_position: InitialPosition = InitialPosition.EARLIEST
     """Where a new subscription begins: Earliest (the default) or Latest."""
+    batching: Batching = Batching()
+    """How much is pushed to Valkey at once."""
+    receiver_queue_size: Positive | None = None
+    """Messages that the client asks the broker for in advance. Twice `batching.maxMessages` when left out."""
 
 
 class Source(ApiModel):

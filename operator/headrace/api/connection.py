@@ -131,3 +131,8 @@ class PulsarConnection(ApiModel):
     """Credentials; none when left out."""
     tls: PulsarTls | None = None
     """Certificate checks for `pulsar+ssl://` and `https://`; the system's CAs when left out."""
+    operation_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 15
+    """How long the client waits for the broker to open a producer or a subscription, before it tries again.
+    Default 15."""
+    connection_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 5
+    """How long the client waits for a connection. Default 5."""

@@ -78,6 +78,19 @@ class Cache(ApiModel):
     """How long an entry lives."""
 
 
+MOST_MESSAGES = 7000
+"""Valkey's Lua hands at most some 8000 arguments to one command."""
+
+
+class Batching(ApiModel):
+    """How much is moved at once: what the bridge holds in memory is a few times this, whatever waits."""
+
+    max_messages: Annotated[int, Field(ge=1, le=MOST_MESSAGES)] = 4000
+    """Most messages. Default 4000."""
+    max_bytes: Annotated[int, Field(ge=1024, le=4_194_304)] = 1_048_576
+    """Most bytes, unless one message alone is larger. Default 1048576, at most 4 MiB, below what a broker takes."""
+
+
 class Threshold(ApiModel):
     """Fires when a count stays above `threshold` for `forSeconds`."""
 

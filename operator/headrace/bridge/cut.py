@@ -8,19 +8,16 @@ from typing import cast
 import valkey
 from valkey.exceptions import ResponseError
 
+from headrace.api.policy import MOST_MESSAGES, Batching
 from headrace.bridge.lease import LEASE_MILLISECONDS, Lease
 from headrace.bridge.routing import Routing
 from headrace.bridge.scripts import raise_if_fenced, script
 from headrace.bridge.source import Source
 
-CUT_MESSAGES = 4000
-CUT_BYTES = 1024 * 1024
-"""Most messages and bytes in a cut, unless one alone is larger. A frame of it stays below the broker's limit."""
-
 CUTS_IN_FLIGHT = 2
 """While Pulsar confirms one cut the next is taken and made ready."""
 
-MARGIN = 2 * CUTS_IN_FLIGHT * CUT_MESSAGES
+MARGIN = 2 * CUTS_IN_FLIGHT * MOST_MESSAGES
 """How far new ids lie above what Pulsar is known to have, when Valkey knows less: of a frame in flight only the first
 id is known."""
 
@@ -43,18 +40,18 @@ class Cut:
         """Sequence id of the last entry."""
         return self.first + len(self.entries) - 1
 
-    @property
-    def full(self) -> bool:
+    def fills(self, batching: Batching) -> bool:
         """Whether more was likely waiting when it was cut."""
-        return len(self.entries) >= CUT_MESSAGES or sum(map(len, self.entries)) > CUT_BYTES // 2
+        return len(self.entries) >= batching.max_messages or sum(map(len, self.entries)) > batching.max_bytes // 2
 
 
 class CutStore:
     """Cuts of one source. Each call checks the lease and raises ``FencedError`` when another replica has it."""
 
-    def __init__(self, client: valkey.Valkey, source: Source, prefix: str, lease: Lease) -> None:
+    def __init__(self, client: valkey.Valkey, source: Source, prefix: str, lease: Lease, batching: Batching) -> None:
         self._client = client
         self._source = source
+        self._batching = batching
         self._entries_key = f"{prefix}:cut"
         self._cuts_key = f"{prefix}:cuts"
         self._state_key = f"{prefix}:cut-state"
@@ -80,8 +77,8 @@ class CutStore:
         arguments: list[str | bytes | int] = [
             lease.token,
             LEASE_MILLISECONDS,
-            CUT_MESSAGES,
-            CUT_BYTES,
+            self._batching.max_messages,
+            self._batching.max_bytes,
             floor,
             MARGIN,
             routing.to_wire(),

@@ -35,8 +35,6 @@ from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
-BATCH_MESSAGES = 4000
-BATCH_BYTES = 4 * 1024 * 1024
 IDLE_MILLISECONDS = 100
 BATCH_WAIT_MILLISECONDS = 2
 SETTLE_SECONDS = 2.5
@@ -120,6 +118,7 @@ class Inward:
     def _open(self) -> None:
         self._store.load()
         self._health.connection("valkey", True)
+        batching = self._source.batching
         earliest = self._source.initial_position is InitialPosition.EARLIEST
         self._consumer = self._pulsar.subscribe(
             self._source.topic,
@@ -127,9 +126,9 @@ class Inward:
             consumer_type=core.ConsumerType.Failover,
             consumer_name=os.environ.get("HOSTNAME", "headrace"),
             initial_position=core.InitialPosition.Earliest if earliest else core.InitialPosition.Latest,
-            receiver_queue_size=2 * BATCH_MESSAGES,
+            receiver_queue_size=self._source.receiver_queue_size or 2 * batching.max_messages,
             batch_receive_policy=library.ConsumerBatchReceivePolicy(
-                BATCH_MESSAGES - 1, BATCH_BYTES, BATCH_WAIT_MILLISECONDS
+                max(batching.max_messages - 1, 1), batching.max_bytes, BATCH_WAIT_MILLISECONDS
             ),
         )
         self._health.connection("pulsar", True)
@@ -158,6 +157,8 @@ class Inward:
             first = consumer._consumer.receive(IDLE_MILLISECONDS)
         except PulsarTimeoutError:
             return []
+        if self._source.batching.max_messages == 1:
+            return [first]
         return [first, *consumer._consumer.batch_receive()]
 
     def _move(self, messages: Sequence[Message], started: float) -> None:

@@ -101,6 +101,7 @@ def _loops(
             dead_letter_topic=spec.dead_letter_topic,
             key=spec.sink.pulsar.key,
             compression=spec.sink.pulsar.compression,
+            batching=spec.sink.pulsar.batching,
             identity=bridge.identity,
             max_message_bytes=limit,
             envelope=spec.sink.pulsar.envelope,

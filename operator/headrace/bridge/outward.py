@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ValkeySource
+from headrace.api.policy import Batching
 from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
 from headrace.bridge.frame import Frame, cut_id, frames
 from headrace.bridge.lease import Lease
@@ -67,6 +68,7 @@ class Line:
     main: bool = True
     """Whether this line is what the bridge is for: its sides are the process's sides, its backlog the bridge's."""
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    batching: Batching = field(default_factory=Batching)
     envelope: Envelope = Envelope.RAW
     properties: Mapping[str, str] = field(default_factory=dict)
     event_time: str | None = None
@@ -101,7 +103,7 @@ class Outward:
         self._valkey = server.client()
         self._lease = Lease(self._valkey, line.prefix)
         source = open_source(self._valkey, line.source, line.prefix, self._lease)
-        self._store = CutStore(self._valkey, source, line.prefix, self._lease)
+        self._store = CutStore(self._valkey, source, line.prefix, self._lease, line.batching)
         self._name = source.key
         self._pulsar = pulsar_client
         self._publisher = Publisher(pulsar_client, f"headrace/{line.identity}", line.compression)
@@ -164,14 +166,14 @@ class Outward:
         flying: deque[_Flight] = deque()
         while not self._stop:
             self._tick()
-            if len(flying) < CUTS_IN_FLIGHT and (not flying or flying[-1].cut.full):
+            if len(flying) < CUTS_IN_FLIGHT and (not flying or flying[-1].cut.fills(self._line.batching)):
                 cuts = self._store.next(routing, self._floor, flying[-1].cut if flying else None)
                 self._side("valkey", True)
                 if flying and cuts and cuts[0].pending:
                     raise OutOfStepError
                 flying.extend(self._depart(cuts))
                 self._in_flight(flying)
-                if cuts and cuts[-1].full and len(flying) < CUTS_IN_FLIGHT:
+                if cuts and cuts[-1].fills(self._line.batching) and len(flying) < CUTS_IN_FLIGHT:
                     continue
             if flying:
                 self._arrive(flying.popleft())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from headrace.api.bridge_sink import Compression
-from headrace.bridge.cut import CUT_MESSAGES
+from headrace.api.policy import MOST_MESSAGES
 from headrace.bridge.frame import Frame
 from headrace.bridge.pulsar_client import build
 from headrace.bridge.pulsar_library import Client, Producer, PulsarError, core
@@ -171,11 +171,11 @@ class Publisher:
                 producer_name=self._name if batched else f"{self._name}/dead-letters",
                 send_timeout_millis=0,  # a frame that timed out and came later would break the order
                 compression_type=self._compression,
-                max_pending_messages=4 * CUT_MESSAGES,
+                max_pending_messages=4 * MOST_MESSAGES,
                 block_if_queue_full=True,
                 batching_enabled=batched,
                 # the limits lie far above a cut, so that the client never cuts by itself
-                batching_max_messages=4 * CUT_MESSAGES,
+                batching_max_messages=4 * MOST_MESSAGES,
                 batching_max_allowed_size_in_bytes=LARGEST_FRAME_BYTES,
                 batching_max_publish_delay_ms=NEVER_MILLISECONDS,
                 chunking_enabled=not batched,

@@ -14,8 +14,6 @@ from headrace.bridge.message import Message
 from headrace.bridge.pulsar_library import Client, PulsarError, core, library
 from headrace.process.configuration import FatalConfigurationError, Secrets
 
-OPERATION_TIMEOUT_SECONDS = 15
-
 CUT_PROPERTY = "HEADRACE_CUT"
 """``<cut>:<sequence id>`` on the last message of each frame, so on each that goes alone: how far a cut has landed."""
 
@@ -38,8 +36,8 @@ def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
     try:
         client: Client = library.Client(
             connection.service_url.rstrip("/"),
-            operation_timeout_seconds=OPERATION_TIMEOUT_SECONDS,
-            connection_timeout_ms=5_000,
+            operation_timeout_seconds=connection.operation_timeout_seconds,
+            connection_timeout_ms=connection.connection_timeout_seconds * 1000,
             logger=library.FileLogger(core.LoggerLevel.Warn, _log_pipe()),
             **options,
         )
