@@ -166,6 +166,37 @@ REFUSED = [
         None,
     ),
     ("PulsarBridge", put("topics", [{"name": "persistent://a/b"}]), "a topic must read persistent://", None),
+    (
+        "PulsarBridge",
+        put("source.pulsar.topics", ["persistent://a/b/c"]),
+        "source.pulsar needs one of topic, topics and topicsPattern, and only one",
+        None,
+    ),
+    ("PulsarBridge", put("source.pulsar", {"subscription": "s"}), "source.pulsar needs one of topic, topics", None),
+    (
+        "PulsarBridge",
+        put("source.pulsar", {"topics": [], "subscription": "s"}),
+        "should have at least 1 items",
+        "should have at least 1 item",
+    ),
+    (
+        "PulsarBridge",
+        put("source.pulsar", {"topicsPattern": "persistent://a/b/c-.*", "subscription": "s"}),
+        "with source.pulsar.topicsPattern, deadLetter.topic must name the topic for dead letters",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        put("source.pulsar", {"topicsPattern": "persistent://a/.*/c", "subscription": "s"}),
+        "topicsPattern must read persistent://TENANT/NAMESPACE/REGEX",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        put("source.pulsar", {"topicsPattern": "persistent://a/b/c(", "subscription": "s"}),
+        "error parsing regexp: missing closing )",
+        "topicsPattern must read persistent://TENANT/NAMESPACE/REGEX",
+    ),
     ("PulsarBridge", put("namespaces", [{"name": "shop"}]), "a Pulsar namespace must read TENANT/NAMESPACE", None),
     (
         "PulsarBridge",

@@ -65,6 +65,11 @@ def backlog(broker: Pulsar, topic: str, subscription: str) -> int:
     return int(stats["subscriptions"][subscription]["msgBacklog"])
 
 
+def delete_topic(broker: Pulsar, topic: str) -> None:
+    """Delete a topic, whoever uses it."""
+    _admin(broker, "DELETE", f"{admin_path(topic)}?force=true")
+
+
 def unload(broker: Pulsar, topic: str) -> None:
     """Let the broker close a topic; it opens again at the next use, without the old consumers."""
     _admin(broker, "PUT", f"{admin_path(topic)}/unload")

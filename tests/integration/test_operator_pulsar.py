@@ -150,6 +150,27 @@ def test_a_bridge_makes_all_it_needs_and_counts_what_waits(
     wait_for("1 dead letter", lambda: kube.get("PulsarBridge", "maker")["status"]["deadLetters"] == 1)
 
 
+def test_several_topics_and_those_of_a_pattern_are_counted_together(
+    kube: Kubernetes, process: OperatorProcess, admin: Admin, pulsar: Pulsar, inward: dict[str, Any]
+) -> None:
+    topics = ["persistent://many/here/a", "persistent://many/here/b"]
+    inward["namespaces"] = [{"name": "many/here"}]
+    inward["source"] = {"pulsar": {"topics": topics, "subscription": "s"}}
+    kube.create("PulsarBridge", "several", spec=inward)
+    inward["source"] = {"pulsar": {"topicsPattern": "persistent://many/here/.*", "subscription": "s"}}
+    inward["deadLetter"] = {"topic": "persistent://many/here/dead"}
+    kube.create("PulsarBridge", "matching", spec=inward)
+    for name in ("several", "matching"):
+        kube.ready("PulsarBridge", name, f"{name}-bridge")
+    client = pulsar_client.Client(pulsar.service_url)
+    for topic in topics:
+        assert admin.topic(topic, "/subscriptions") == ["s"]
+        client.create_producer(topic).send(b"{}")
+    client.close()
+    for name in ("several", "matching"):
+        wait_for("2 that wait", lambda name=name: kube.get("PulsarBridge", name)["status"]["backlog"] == 2)  # type: ignore[misc]
+
+
 def test_nothing_starts_before_its_namespace_is_there(
     kube: Kubernetes, process: OperatorProcess, admin: Admin, inward: dict[str, Any]
 ) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from headrace.api.model import ApiModel
 from headrace.api.policy import Batching, Positive, ValkeyKey, at_most_one
-from headrace.api.topic import InitialPosition, SubscriptionName, TopicName
+from headrace.api.topic import InitialPosition, SubscriptionName, TopicName, TopicsPattern
 
 
 class ListFormat(StrEnum):
@@ -68,18 +72,61 @@ class ValkeySource(ApiModel):
 
 
 class PulsarSource(ApiModel):
-    """Messages come from a Pulsar topic, in order."""
+    """Messages come from Pulsar topics; those of one partition in order."""
 
-    topic: TopicName
+    rules = (
+        at_most_one(
+            "topic",
+            "topics",
+            "topicsPattern",
+            needed=True,
+            message="source.pulsar needs one of topic, topics and topicsPattern, and only one",
+        ),
+    )
+
+    topic: TopicName | None = None
     """`persistent://TENANT/NAMESPACE/TOPIC`."""
+    topics: (
+        Annotated[
+            tuple[TopicName, ...],
+            Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        ]
+        | None
+    ) = None
+    """Several topics, read side by side."""
+    topics_pattern: TopicsPattern | None = None
+    """All topics of a namespace whose name the regular expression matches as a whole, such as
+    `persistent://shop/orders/eu-.*`. They are not made by us; one that appears later is found and read whole."""
     subscription: SubscriptionName
-    """A Failover subscription of this name, made when missing."""
+    """A Failover subscription of this name on each topic, made when missing."""
     initial_position: InitialPosition = InitialPosition.EARLIEST
     """Where a new subscription begins: Earliest (the default) or Latest."""
     batching: Batching = Batching()
     """How much is pushed to Valkey at once."""
     receiver_queue_size: Positive | None = None
     """Messages that the client asks the broker for in advance. Twice `batching.maxMessages` when left out."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The topics by name; none of a pattern."""
+        return (self.topic,) if self.topic else self.topics or ()
+
+    @property
+    def namespace(self) -> str:
+        """Of a pattern: the namespace it looks into, ``persistent://TENANT/NAMESPACE/``."""
+        assert self.topics_pattern is not None
+        return self.topics_pattern[: self.topics_pattern.rindex("/") + 1]
+
+    @property
+    def expression(self) -> str:
+        """Of a pattern: the regular expression for the last part of a topic's name."""
+        assert self.topics_pattern is not None
+        return self.topics_pattern[self.topics_pattern.rindex("/") + 1 :]
+
+    def matches(self, topic: str) -> bool:
+        """Whether *topic* is one of those that the pattern means. Pulsar's own topics (``__…``) never are."""
+        local = topic.removeprefix(self.namespace)
+        return local != topic and not local.startswith("__") and bool(re.fullmatch(self.expression, local))
 
 
 class Source(ApiModel):

@@ -65,6 +65,13 @@ class PulsarBridgeSpec(ApiModel):
             ),
         ),
         Rule(
+            cel="!has(self.source.pulsar) || !has(self.source.pulsar.topicsPattern) || has(self.deadLetter)",
+            message="with source.pulsar.topicsPattern, deadLetter.topic must name the topic for dead letters",
+            holds=lambda self: (
+                self.source.pulsar is None or self.source.pulsar.topics_pattern is None or self.dead_letter is not None
+            ),
+        ),
+        Rule(
             cel="!has(oldSelf.source.valkey) || has(self.source.valkey)",
             message="the direction of a bridge cannot change: make a new one",
             holds=lambda self: True,
@@ -101,7 +108,8 @@ class PulsarBridgeSpec(ApiModel):
     cache: Cache | None = None
     """Keep payloads in Valkey for the tasks to read."""
     dead_letter: DeadLetterTopic | None = None
-    """Where bad messages go. `<source topic>-<subscription>-DLQ` or `<sink topic>-DLQ` when left out."""
+    """Where bad messages go. `<source topic>-<subscription>-DLQ` or `<sink topic>-DLQ` when left out; of several
+    source topics the first counts. Needed with topicsPattern."""
     replicas: int = replicas_field(1, "Number of pods: one works, the others stand by. Default 1.")
     alerts: Alerts = Alerts()
     """Alerts on backlog and failures."""
@@ -116,9 +124,16 @@ class PulsarBridgeSpec(ApiModel):
         if self.dead_letter:
             return self.dead_letter.topic
         if self.source.pulsar:
-            return f"{self.source.pulsar.topic}-{self.source.pulsar.subscription}-DLQ"
+            return f"{self.source.pulsar.names[0]}-{self.source.pulsar.subscription}-DLQ"
         assert self.sink.pulsar is not None
         return f"{self.sink.pulsar.topic}-DLQ"
+
+    def consumes(self, topic: str) -> bool:
+        """Whether *topic* is a source; the bridge's own dead letters never are, whatever the pattern says."""
+        source = self.source.pulsar
+        if source is None or topic == self.dead_letter_topic:
+            return False
+        return topic in source.names if source.names else source.matches(topic)
 
 
 class PulsarBridge(Resource):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from headrace.api.model import ApiModel, Rule
 
+_PARTITION = re.compile(r"-partition-\d+$")
 _PART = "[A-Za-z0-9_=:.-]+"
 TOPIC_NAME = f"^persistent://{_PART}/{_PART}/[^/ ]+$"
 NAMESPACE_NAME = f"^{_PART}/{_PART}$"
+TOPICS_PATTERN = f"^persistent://{_PART}/{_PART}/[^/]+$"
 
 TOPIC_MESSAGE = "a topic must read persistent://TENANT/NAMESPACE/TOPIC, such as persistent://shop/orders/events"
+PATTERN_MESSAGE = (
+    "topicsPattern must read persistent://TENANT/NAMESPACE/REGEX with a regular expression in RE2 syntax"
+    " for the last part alone, such as persistent://shop/orders/eu-.*"
+)
 NAMESPACE_MESSAGE = "a Pulsar namespace must read TENANT/NAMESPACE, such as shop/orders"
 
 
@@ -24,24 +32,45 @@ def _topic(name: str) -> str:
     return name
 
 
+def _pattern(pattern: str) -> str:
+    if not re.match(TOPICS_PATTERN, pattern):
+        raise ValueError(PATTERN_MESSAGE)
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{PATTERN_MESSAGE}: {error}") from None
+    return pattern
+
+
 def _namespace(name: str) -> str:
     if not re.match(NAMESPACE_NAME, name):
         raise ValueError(NAMESPACE_MESSAGE)
     return name
 
 
-def _cel(expression: str, message: str) -> dict[str, object]:
-    return {"x-kubernetes-validations": [{"rule": expression, "message": message}]}
+def _cel(*expressions: str, message: str) -> dict[str, object]:
+    return {"x-kubernetes-validations": [{"rule": expression, "message": message} for expression in expressions]}
 
 
 TopicName = Annotated[
     str,
-    Field(max_length=512, json_schema_extra=_cel(f"self.matches('{TOPIC_NAME}')", TOPIC_MESSAGE)),
+    Field(max_length=512, json_schema_extra=_cel(f"self.matches('{TOPIC_NAME}')", message=TOPIC_MESSAGE)),
     AfterValidator(_topic),
+]
+TopicsPattern = Annotated[
+    str,
+    Field(
+        max_length=512,
+        # the second one fails in the API server's own words when the expression does not compile
+        json_schema_extra=_cel(
+            f"self.matches('{TOPICS_PATTERN}')", "'a'.matches(self) in [true, false]", message=PATTERN_MESSAGE
+        ),
+    ),
+    AfterValidator(_pattern),
 ]
 PulsarNamespaceName = Annotated[
     str,
-    Field(max_length=256, json_schema_extra=_cel(f"self.matches('{NAMESPACE_NAME}')", NAMESPACE_MESSAGE)),
+    Field(max_length=256, json_schema_extra=_cel(f"self.matches('{NAMESPACE_NAME}')", message=NAMESPACE_MESSAGE)),
     AfterValidator(_namespace),
 ]
 SubscriptionName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[^/ ]+$")]
@@ -144,3 +173,15 @@ Subscriptions = Annotated[
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["topic", "name"]},
     ),
 ]
+
+
+def whole_topics(listed: Iterable[str], partitioned: Iterable[str]) -> list[str]:
+    """The names of a namespace's topics, sorted; *listed* names the partitions of *partitioned* topics one by one."""
+    whole = set(partitioned)
+    return sorted(whole | {name for name in listed if not (base_topic(name) != name and base_topic(name) in whole)})
+
+
+@lru_cache(maxsize=4096)
+def base_topic(name: str) -> str:
+    """*name* without ``-partition-N``, as Java's clients say it in ``REAL_TOPIC``."""
+    return _PARTITION.sub("", name)

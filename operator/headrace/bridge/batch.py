@@ -65,11 +65,15 @@ class Batch:
         """Whether all messages are nothing but entries for the target."""
         return Item not in set(map(type, self.entries))
 
-    def reasons(self) -> list[str]:
-        """Why each dead letter is one."""
+    def reasons(self) -> list[tuple[str, str]]:
+        """The partition of each dead letter, and why it is one."""
         if self.plain():
             return []
-        return [entry.reason for entry in self.entries if isinstance(entry, Item) and entry.reason is not None]
+        return [
+            (partition, entry.reason)
+            for partition, entry in zip(self.partitions, self.entries, strict=True)
+            if isinstance(entry, Item) and entry.reason is not None
+        ]
 
     def last(self) -> dict[str, MessageId]:
         """The last message's id, by partition."""

@@ -5,7 +5,7 @@
 --       then the number of messages, window of the deduplication in seconds, time to live of the cache in seconds,
 --       then the width: 1 when each message is only an entry for the target, else 5:
 --            entry for the target or '', dead letter or '', deduplication key or '', cache key or '', cache value
--- Returns {1, pushed, dropped by the deduplication, dead-lettered},
+-- Returns {1, places in the batch (from 0) of what the deduplication dropped, dead-lettered},
 --      or {0, room} and nothing done when the target has no room for the batch,
 --      or {-1, field, value, ...} and nothing done when the watermark is another one than expected.
 local target, watermark, dead = KEYS[1], KEYS[2], KEYS[3]
@@ -28,10 +28,10 @@ if depth > 0 then
 end
 
 -- a batch is at most some thousand messages: Lua's unpack ends at about 8000
-local entries, letters, seen, pushed = {}, {}, 0, 0
+local entries, letters, seen = {}, {}, {}
 if width == '1' then
   redis.call('LPUSH', target, unpack(ARGV, at, at + count - 1))
-  pushed, count = count, 0
+  count = 0
 end
 for i = 0, count - 1 do
   local base = at + i * 5
@@ -50,7 +50,7 @@ for i = 0, count - 1 do
       redis.call('SET', ARGV[base + 3], ARGV[base + 4], 'EX', ttl)
     end
   else
-    seen = seen + 1
+    seen[#seen + 1] = i
   end
 end
 if #entries > 0 then
@@ -62,4 +62,4 @@ end
 for field = 0, fields - 1 do
   redis.call('HSET', watermark, ARGV[3 + field * 3], ARGV[5 + field * 3])
 end
-return {1, pushed + #entries, seen, #letters}
+return {1, seen, #letters}

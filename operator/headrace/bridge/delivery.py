@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import valkey
@@ -18,7 +19,8 @@ class Delivered:
 
     rest: Batch
     """What found no room, in order."""
-    pushed: int = 0
+    pushed: Counter[str] = field(default_factory=Counter)
+    """Messages by partition."""
     duplicates: int = 0
     dead_letters: int = 0
 
@@ -94,8 +96,11 @@ class DeliveryStore:
             status, *answer = self._call(offered, ends)
             if status == 1:
                 self._marks |= ends
-                pushed, seen, letters = answer
-                return Delivered(rest.tail(len(offered)), pushed, dropped + seen, letters)
+                seen, letters = answer
+                pushed = Counter(offered.partitions)
+                pushed.subtract(offered.partitions[place] for place in seen)
+                pushed.subtract(partition for partition, _ in offered.reasons())
+                return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), letters)
             if status == 0:
                 room = answer[0]
             else:

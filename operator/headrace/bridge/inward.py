@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -14,29 +13,21 @@ from prometheus_client import Counter
 from headrace.api.bridge_sink import ValkeySink
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
-from headrace.api.topic import InitialPosition
+from headrace.api.topic import base_topic
 from headrace.bridge.batch import Batch
 from headrace.bridge.delivery import DeliveryStore
 from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import preparer
-from headrace.bridge.pulsar_library import (
-    Client,
-    Consumer,
-    Message,
-    MessageId,
-    PulsarError,
-    PulsarTimeoutError,
-    core,
-    library,
-)
+from headrace.bridge.pulsar_library import Client, Consumer, Message, MessageId, PulsarError, PulsarTimeoutError
+from headrace.bridge.source_topics import NoTopicsError, SourceTopics
+from headrace.bridge.subscription import Subscription
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 IDLE_MILLISECONDS = 100
-BATCH_WAIT_MILLISECONDS = 2
 SETTLE_SECONDS = 2.5
 """Valkey with `appendfsync everysec` has a write on disk after at most two seconds. Only then is it acknowledged to
 Pulsar, so that a Valkey that is killed loses nothing: Pulsar delivers again, and the watermark drops what survived."""
@@ -63,6 +54,7 @@ class Inward:
         self,
         bridge: PulsarBridge,
         prefix: str,
+        topics: SourceTopics,
         server: ValkeyServer,
         pulsar_client: Client,
         health: Health,
@@ -70,9 +62,9 @@ class Inward:
         stop: Stop,
     ) -> None:
         spec = bridge.spec
-        assert spec.source.pulsar is not None
+        source = spec.source.pulsar
+        assert source is not None
         assert spec.sink.valkey is not None
-        self._source = spec.source.pulsar
         self._target, max_depth = _target(spec.sink.valkey)
         self._prepare = preparer(bridge, prefix)
         self._valkey = server.client()
@@ -84,12 +76,12 @@ class Inward:
             window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
             ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
         )
-        self._pulsar = pulsar_client
+        self._subscription = Subscription(source, topics, pulsar_client, self._valkey, prefix)
         self._incarnations = Incarnations(pulsar_client)
         self._consumer: Consumer | None = None
         self._unsettled: deque[_Unsettled] = deque()
         self._health = health
-        self._name = f"the loop of {self._source.topic}"
+        self._name = f"the loop of {topics.label}"
         self._tick = health.loop(self._name)
         self._metrics = metrics
         self._stop = stop
@@ -105,11 +97,11 @@ class Inward:
                 self._work()
             except VALKEY_TROUBLE as error:
                 self._away("valkey", error)
-            except PulsarError as error:
+            except (PulsarError, NoTopicsError) as error:
                 self._away("pulsar", error)
             except Exception:
                 # P1: nothing is acknowledged that is not in Valkey, so another try loses nothing
-                _log.exception("%s: unexpected error; trying again", self._source.topic)
+                _log.exception("%s: unexpected error; trying again", self._subscription.label)
                 self._stop.wait(self._backoff.next_seconds())
             finally:
                 self._close()
@@ -118,26 +110,14 @@ class Inward:
     def _open(self) -> None:
         self._store.load()
         self._health.connection("valkey", True)
-        batching = self._source.batching
-        earliest = self._source.initial_position is InitialPosition.EARLIEST
-        self._consumer = self._pulsar.subscribe(
-            self._source.topic,
-            self._source.subscription,
-            consumer_type=core.ConsumerType.Failover,
-            consumer_name=os.environ.get("HOSTNAME", "headrace"),
-            initial_position=core.InitialPosition.Earliest if earliest else core.InitialPosition.Latest,
-            receiver_queue_size=self._source.receiver_queue_size or 2 * batching.max_messages,
-            batch_receive_policy=library.ConsumerBatchReceivePolicy(
-                max(batching.max_messages - 1, 1), batching.max_bytes, BATCH_WAIT_MILLISECONDS
-            ),
-        )
+        self._consumer = self._subscription.open()
         self._health.connection("pulsar", True)
         self._backoff.reset()
-        _log.info("%s: moving to %s", self._source.topic, self._target)
+        _log.info("%s: moving to %s", self._subscription.label, self._target)
 
     def _work(self) -> None:
         assert self._consumer is not None
-        while not self._stop:
+        while not self._stop and not self._subscription.changed():
             self._tick()
             started = time.monotonic()
             if messages := self._receive(self._consumer):
@@ -157,7 +137,7 @@ class Inward:
             first = consumer._consumer.receive(IDLE_MILLISECONDS)
         except PulsarTimeoutError:
             return []
-        if self._source.batching.max_messages == 1:
+        if self._subscription.batching.max_messages == 1:
             return [first]
         return [first, *consumer._consumer.batch_receive()]
 
@@ -182,14 +162,15 @@ class Inward:
     def _push(self, batch: Batch) -> bool:
         """Push everything, however long the target stays full; False when the stop came first."""
         reasons = batch.reasons()
-        for reason in reasons:
-            self._failures(reason).inc()
+        for partition, reason in reasons:
+            self._failures(base_topic(partition), reason).inc()
         rest = batch
         while rest:
             delivered = self._store.push(rest)
             rest = delivered.rest
             self._health.connection("valkey", True)
-            self._metrics.forwarded.labels(topic=self._source.topic, status="success").inc(delivered.pushed)
+            for partition, count in delivered.pushed.items():
+                self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
             self._metrics.dropped.inc(delivered.duplicates)
             if rest:
                 if self._stop.wait(FULL_SECONDS):
@@ -198,7 +179,7 @@ class Inward:
                     _log.info("%s is full; %d messages wait here", self._target, len(rest))
                 self._tick()
                 self._settle(time.monotonic() - SETTLE_SECONDS)
-        for reason in reasons:
+        for _, reason in reasons:
             self._metrics.dead_letters.labels(reason=reason).inc()
         return True
 
@@ -224,17 +205,16 @@ class Inward:
     def _in_flight(self, more: int) -> None:
         self._metrics.in_flight.set(more + sum(batch.count for batch in self._unsettled))
 
-    def _failures(self, reason: str) -> Counter:
-        return self._metrics.consumer_failures.labels(
-            topic=self._source.topic, subscription=self._source.subscription, reason=reason
-        )
+    def _failures(self, topic: str, reason: str) -> Counter:
+        return self._metrics.consumer_failures.labels(topic=topic, subscription=self._subscription.name, reason=reason)
 
     def _away(self, side: str, error: Exception) -> None:
         self._health.connection(side, False)
-        self._failures("ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable").inc()
+        reason = "ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable"
+        self._failures(self._subscription.label, reason).inc()
         text = f"{type(error).__name__}: {error}"
         if self._seldom(text):
-            _log.warning("%s: %s does not serve us (%s); trying again", self._source.topic, side, text)
+            _log.warning("%s: %s does not serve us (%s); trying again", self._subscription.label, side, text)
         self._tick()
         self._stop.wait(self._backoff.next_seconds())
 

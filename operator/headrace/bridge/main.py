@@ -11,6 +11,7 @@ from pathlib import Path
 from headrace.api.bridge_sink import Compression
 from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
 from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.backlog import SubscriptionBacklog
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
@@ -18,6 +19,7 @@ from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
 from headrace.bridge.pulsar_client import connect
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.routing import MAX_MESSAGE_BYTES
+from headrace.bridge.source_topics import SourceTopics
 from headrace.process import logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
 from headrace.process.health import Health
@@ -49,10 +51,9 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
     stop = Stop()
     stop.on_signals()
     metrics = BridgeMetrics()
-    if bridge.spec.source.pulsar is not None:
-        SubscriptionBacklog(bridge, secrets, metrics, stop).start()
     health = Health(("valkey", "pulsar"), metrics.connected)
-    loops = _loops(bridge, server, client, health, metrics, stop)
+    topics = _topics(bridge, secrets, client, metrics, stop)
+    loops = _loops(bridge, topics, server, client, health, metrics, stop)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
     threads = [threading.Thread(target=loop.run, name=f"loop {number}") for number, loop in enumerate(loops)]
     for thread in threads:
@@ -81,8 +82,28 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
     return 0
 
 
+def _topics(
+    bridge: PulsarBridge, secrets: Secrets, client: Client, metrics: BridgeMetrics, stop: Stop
+) -> SourceTopics | None:
+    """What is read from Pulsar, watched from now on."""
+    source = bridge.spec.source.pulsar
+    if source is None:
+        return None
+    subscription = source.subscription
+
+    def problem(topic: str, reason: str) -> None:
+        metrics.consumer_failures.labels(topic=topic, subscription=subscription, reason=reason).inc()
+
+    admin = PulsarAdmin(bridge.spec.pulsar, secrets)
+    topics = SourceTopics(bridge.spec, client, admin, problem, stop)
+    topics.start()
+    SubscriptionBacklog(admin, topics, subscription, metrics, stop).start()
+    return topics
+
+
 def _loops(
     bridge: PulsarBridge,
+    topics: SourceTopics | None,
     server: ValkeyServer,
     client: Client,
     health: Health,
@@ -109,6 +130,7 @@ def _loops(
             event_time=spec.sink.pulsar.event_time,
         )
         return [Outward(line, server, client, health, metrics, stop)]
+    assert topics is not None
     letters = Line(
         source=ValkeySource(list=ListSource(key=f"{prefix}:dead-letters", format=ListFormat.OUTBOX)),
         prefix=f"{prefix}:dead-letters",
@@ -121,7 +143,7 @@ def _loops(
         max_message_bytes=limit,
     )
     return [
-        Inward(bridge, prefix, server, client, health, metrics, stop),
+        Inward(bridge, prefix, topics, server, client, health, metrics, stop),
         Outward(letters, server, client, health, metrics, stop),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from operator import methodcaller
 from typing import Any
 
@@ -12,6 +13,7 @@ import orjson
 
 from headrace.api.bridge_sink import Envelope, ValkeySink
 from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.topic import base_topic
 from headrace.bridge.batch import Batch, Entry, Item
 from headrace.bridge.envelope import envelopes, task_ids
 from headrace.bridge.message import ERROR_LENGTH, PoisonError
@@ -56,15 +58,14 @@ def preparer(bridge: PulsarBridge, prefix: str) -> Prepare:
 
 def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, MessageId], Entry]:
     spec = bridge.spec
-    assert spec.source.pulsar is not None
     assert spec.sink.valkey is not None
-    topic, celery = spec.source.pulsar.topic, spec.sink.valkey.celery
+    celery = spec.sink.valkey.celery
     deduplicate = selector(spec.deduplicate.key, "deduplicate") if spec.deduplicate else None
     cache = selector(spec.cache.key, "cache") if spec.cache else None
     cache_prefix = spec.cache.prefix if spec.cache else ""
     expressions = [part.key for part in (spec.deduplicate, spec.cache) if part]
     wants_json = celery is not None or any(needs_json(expression) for expression in expressions)
-    to_entry = _entry_maker(topic, spec.sink.valkey)
+    to_entry = _entry_maker(spec.sink.valkey)
 
     def prepare_one(message: Message, identity: MessageId) -> Entry:
         payload = message.data()
@@ -81,10 +82,10 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, Me
                 item.cache_value = payload
             return item
         except PoisonError as poison:
-            return _dead_letter(message, identity, poison, topic, bridge.identity)
+            return _dead_letter(message, identity, poison, bridge.identity)
         except UnicodeDecodeError:
             binary = PoisonError("InvalidRecord", "the message's key or a property is not UTF-8.")
-            return _dead_letter(message, identity, binary, topic, bridge.identity)
+            return _dead_letter(message, identity, binary, bridge.identity)
 
     return prepare_one
 
@@ -98,12 +99,12 @@ def _short(key: str) -> str:
     return key if len(key) <= LONGEST_KEY else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _entry_maker(topic: str, sink: ValkeySink) -> _ToEntry:
+def _entry_maker(sink: ValkeySink) -> _ToEntry:
     if sink.celery is not None:
-        return _task_entry(topic, sink.celery.task, sink.celery.queue)
+        return _task_entry(sink.celery.task, sink.celery.queue)
     assert sink.list is not None
     sealed = seal(sink.list.envelope)
-    return _payload_entry if sealed is None else _sealed_entry(topic, sealed)
+    return _payload_entry if sealed is None else _sealed_entry(sealed)
 
 
 def _payload_entry(_: Message, __: MessageId, payload: bytes) -> bytes:
@@ -113,19 +114,27 @@ def _payload_entry(_: Message, __: MessageId, payload: bytes) -> bytes:
     return payload
 
 
-def _sealed_entry(topic: str, sealed: Seal) -> _ToEntry:
+def _sealed_entry(sealed: Seal) -> _ToEntry:
     def entry(message: Message, identity: MessageId, payload: bytes) -> bytes:
         time = message.event_timestamp() or message.publish_timestamp()
-        return sealed(message_id(identity), topic, time, message.partition_key() or None, message.properties(), payload)
+        topic, key = base_topic(message.topic_name()), message.partition_key() or None
+        return sealed(message_id(identity), topic, time, key, message.properties(), payload)
 
     return entry
 
 
-def _task_entry(topic: str, task: str, queue: str) -> _ToEntry:
-    envelope, task_id = envelopes(task, queue), task_ids(topic)
-    origin = b'"headrace":{"topic":' + orjson.dumps(topic) + b',"messageId":"'
+@lru_cache(maxsize=4096)
+def _of_topic(partition: str) -> tuple[Callable[[str], str], bytes]:
+    """What the tasks of a topic have in common: how their ids are made, and where their headers begin."""
+    topic = base_topic(partition)
+    return task_ids(topic), b'"headrace":{"topic":' + orjson.dumps(topic) + b',"messageId":"'
+
+
+def _task_entry(task: str, queue: str) -> _ToEntry:
+    envelope = envelopes(task, queue)
 
     def entry(message: Message, identity: MessageId, payload: bytes) -> bytes:
+        task_id, origin = _of_topic(message.topic_name())
         name = message_id(identity)
         key, properties = message.partition_key(), message.properties()
         rest = orjson.dumps({"key": key or None, "properties": properties})
@@ -138,7 +147,8 @@ def _task_entry(topic: str, task: str, queue: str) -> _ToEntry:
     return entry
 
 
-def _dead_letter(message: Message, identity: MessageId, poison: PoisonError, topic: str, source: str) -> Item:
+def _dead_letter(message: Message, identity: MessageId, poison: PoisonError, source: str) -> Item:
+    topic = base_topic(message.topic_name())
     origin = {"REAL_TOPIC": topic, "ORIGIN_MESSAGE_ID": message_id(identity), "HEADRACE_SOURCE": source}
     record = {
         "type": "DeadLetter",

@@ -10,7 +10,7 @@ from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.desired.pod_monitor import job_label
-from headrace.desired.promql import largest, matches, selector
+from headrace.desired.promql import largest, matches, matches_expression, selector
 from headrace.desired.workload import Workload
 
 
@@ -53,6 +53,10 @@ def scraped(metric: str, resource: Workload) -> str:
 
 
 def broker_sum(metric: str, source: PulsarSource) -> str:
-    """A series of the broker, over all partitions; `max` because a broker may be scraped twice."""
-    topic = matches("topic", source.topic, then="(-partition-[0-9]+)?")
+    """A series of the broker, over all topics and partitions; `max` because a broker may be scraped twice."""
+    partition = "(-partition-[0-9]+)?"
+    if source.topics_pattern:
+        topic = matches_expression("topic", source.namespace, source.expression, then=partition)
+    else:
+        topic = matches("topic", *source.names, then=partition)
     return f"sum(max by (topic) ({selector(metric, topic, subscription=source.subscription)}))"

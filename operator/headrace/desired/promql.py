@@ -16,6 +16,11 @@ def matches(label: str, *alternatives: str, then: str = "") -> str:
     return f"{label}=~{quoted(f'({expression}){then}' if len(alternatives) > 1 else expression + then)}"
 
 
+def matches_expression(label: str, start: str, expression: str, then: str) -> str:
+    """A matcher: *label* is *start*, literally, followed by the regular expressions *expression* and *then*."""
+    return f"{label}=~{quoted(f'{re.escape(start)}({expression}){then}')}"
+
+
 def differs(label: str, *values: str) -> str:
     """A matcher: *label* is none of *values*."""
     return f"{label}!~{quoted('|'.join(re.escape(value) for value in values))}"

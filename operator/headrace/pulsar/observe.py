@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from headrace.api.topic import whole_topics
 from headrace.pulsar.admin import PulsarAdmin, namespace_path, topic_path
 from headrace.pulsar.errors import AuthenticationFailedError, ConflictError, NotFoundError, PulsarUnreachableError
 from headrace.pulsar.facts import NamespaceFacts, PulsarFacts, SubscriptionNumbers, TopicFacts
@@ -58,6 +59,17 @@ async def count(admin: PulsarAdmin, topic: str, subscription: str) -> Subscripti
         return None
     names = {consumer.get("consumerName") for part in found for consumer in part.get("consumers", ())}
     return SubscriptionNumbers(sum(int(part.get("msgBacklog", 0)) for part in found), len(names))
+
+
+async def topics_of(admin: PulsarAdmin, namespace: str) -> list[str]:
+    """The topics of *namespace* (``persistent://TENANT/NAMESPACE/``); a partitioned one by its own name."""
+    path = topic_path(f"{namespace}x").removesuffix("/x")
+    try:
+        plain = await admin.get(path) or ()
+        partitioned = await admin.get(f"{path}/partitioned") or ()
+    except NotFoundError:
+        return []
+    return whole_topics(plain, partitioned)
 
 
 async def _clusters(admin: PulsarAdmin) -> tuple[str, ...]:

@@ -73,9 +73,9 @@ def wanted(bridge: PulsarBridge) -> Wanted:
     """The namespaces, topics and subscriptions that *bridge* needs."""
     spec = bridge.spec
     sink = spec.sink.pulsar.topic if spec.sink.pulsar else None
-    source = spec.source.pulsar.topic if spec.source.pulsar else None
+    sources = spec.source.pulsar.names if spec.source.pulsar else ()
     declared = {topic.name: topic for topic in spec.topics}
-    names = dict.fromkeys(name for name in (*declared, source, sink, spec.dead_letter_topic) if name)
+    names = dict.fromkeys(name for name in (*declared, *sources, sink, spec.dead_letter_topic) if name)
     topics = []
     for name in names:
         topic = declared.get(name)
@@ -95,9 +95,8 @@ def wanted(bridge: PulsarBridge) -> Wanted:
     }
     if spec.source.pulsar:
         own = spec.source.pulsar
-        subscriptions[own.topic, own.subscription] = WantedSubscription(
-            own.topic, own.subscription, own.initial_position
-        )
+        for name in sources:
+            subscriptions[name, own.subscription] = WantedSubscription(name, own.subscription, own.initial_position)
     keeper = (spec.dead_letter_topic, DEAD_LETTER_SUBSCRIPTION)
     subscriptions.setdefault(keeper, WantedSubscription(*keeper, InitialPosition.EARLIEST))
     return Wanted(

@@ -16,7 +16,7 @@ from headrace.api.valkey_worker import ValkeyWorkerSpec
 from headrace.pulsar.admin import PulsarAdmin
 from headrace.pulsar.errors import PulsarError, PulsarUnreachableError
 from headrace.pulsar.facts import PulsarFacts
-from headrace.pulsar.observe import count, observe
+from headrace.pulsar.observe import count, observe, topics_of
 from headrace.pulsar.perform import perform
 from headrace.pulsar.plan import Action
 from headrace.pulsar.wanted import DEAD_LETTER_SUBSCRIPTION, wanted
@@ -137,12 +137,28 @@ class Brokers:
                 return None
             numbers = replace(numbers, dead_letters=counted.backlog)
         source = resource.spec.source.pulsar
-        if source and source.subscription in _subscriptions(facts, source.topic):
-            counted = await count(admin, source.topic, source.subscription)
-            if counted is None:
+        if source is None:
+            return numbers
+        counts = []
+        for topic in await self._sources(admin, resource, facts):
+            counted = await count(admin, topic, source.subscription)
+            if counted is None and source.names:
                 return None
-            numbers = replace(numbers, backlog=counted.backlog, consumers=counted.consumers)
-        return numbers
+            counts += [counted] if counted else []
+        if not counts:
+            return numbers
+        # the same pods read all topics, so the consumers are not added up
+        return replace(
+            numbers, backlog=sum(each.backlog for each in counts), consumers=max(each.consumers for each in counts)
+        )
+
+    async def _sources(self, admin: PulsarAdmin, resource: PulsarBridge, facts: PulsarFacts) -> list[str]:
+        """The topics that the bridge reads, as far as they stand."""
+        source = resource.spec.source.pulsar
+        assert source is not None
+        if source.topics_pattern:
+            return [topic for topic in await topics_of(admin, source.namespace) if resource.spec.consumes(topic)]
+        return [topic for topic in source.names if source.subscription in _subscriptions(facts, topic)]
 
     def _admin(self, bridge: PulsarBridge, credentials: Credentials) -> PulsarAdmin:
         tls = _tls_context(credentials.pulsar_ca) if credentials.pulsar_ca else None

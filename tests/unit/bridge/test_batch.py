@@ -49,4 +49,4 @@ def test_a_dead_letter_is_told_by_its_reason() -> None:
     whole = batch([("a", (1, 0, 0)), ("a", (1, 0, 1))])
     assert (whole.plain(), whole.reasons()) == (True, [])
     whole.entries[1] = Item(dead_letter=b"{}", reason="InvalidJSON")
-    assert (whole.plain(), whole.reasons()) == (False, ["InvalidJSON"])
+    assert (whole.plain(), whole.reasons()) == (False, [("a", "InvalidJSON")])

@@ -14,17 +14,26 @@ _CONNECTIONS = {
     "pulsar": {"serviceUrl": "pulsar://pulsar:6650", "adminUrl": "http://pulsar:8080"},
 }
 _TASK = {"task": "shop.tasks.price", "queue": "pricing"}
+
+
+def _bridge(name: str, source: dict[str, object], **fields: object) -> PulsarBridge:
+    """A bridge from Pulsar topics to Celery."""
+    spec = {
+        **_CONNECTIONS,
+        "source": {"pulsar": {"subscription": "pricing", **source}},
+        "sink": {"valkey": {"celery": _TASK}},
+        **fields,
+    }
+    return parse(PulsarBridge, {"metadata": {"name": name, "namespace": "shop", "uid": "1"}, "spec": spec})
+
+
 RESOURCES = {
-    "ingest": parse(
-        PulsarBridge,
-        {
-            "metadata": {"name": "ingest", "namespace": "shop", "uid": "1"},
-            "spec": {
-                **_CONNECTIONS,
-                "source": {"pulsar": {"topic": "persistent://shop/orders/events.v1", "subscription": "pricing"}},
-                "sink": {"valkey": {"celery": _TASK}},
-            },
-        },
+    "ingest": _bridge("ingest", {"topic": "persistent://shop/orders/events.v1"}),
+    "several": _bridge("several", {"topics": ["persistent://shop/orders/a.b", "persistent://shop/orders/c"]}),
+    "matching": _bridge(
+        "matching",
+        {"topicsPattern": "persistent://shop/orders/eu|us"},
+        deadLetter={"topic": "persistent://shop/orders/dead"},
     ),
     "forward": parse(
         PulsarBridge,
@@ -112,6 +121,7 @@ def celery(metric: str, **labels: str) -> str:
     return f'{metric}{{namespace="shop",job="shop/pricing-worker"{inside}}}'
 
 
+ORDERS = "persistent://shop/orders/"
 EVENTS = "persistent://shop/orders/events.v1"
 BACKLOG = own("headrace_bridge_backlog", "ingest", pod="a")
 FORWARD_BACKLOG = own("headrace_bridge_backlog", "forward", pod="a")
@@ -176,6 +186,30 @@ SITUATIONS = [
             own("headrace_bridge_backlog", "other"): "20000x80",
             reported("headrace_resource_backlog", "ValkeyWorker", "ingest"): "20000x80",
         },
+    ),
+    case(
+        "PulsarBacklogCritical",
+        "several",
+        "two topics together",
+        {broker("pulsar_subscription_back_log", f"{ORDERS}{name}"): "6000x80" for name in ("a.b", "c-partition-1")},
+    ),
+    quiet(
+        "PulsarBacklogCritical",
+        "several",
+        "one of them is another's",
+        {broker("pulsar_subscription_back_log", f"{ORDERS}{name}"): "6000x80" for name in ("a.b", "axb")},
+    ),
+    case(
+        "PulsarBacklogCritical",
+        "matching",
+        "topics of the pattern together",
+        {broker("pulsar_subscription_back_log", f"{ORDERS}{name}"): "6000x80" for name in ("eu", "us-partition-1")},
+    ),
+    quiet(
+        "PulsarBacklogCritical",
+        "matching",
+        "topics that do not match as a whole",
+        {broker("pulsar_subscription_back_log", f"{ORDERS}{name}"): "6000x80" for name in ("eu", "eur")},
     ),
     case("HeadraceBridgeBacklogCritical", "forward", "the list is long", {FORWARD_BACKLOG: "10001x80"}),
     quiet("HeadraceBridgeBacklogCritical", "forward", "the list is short", {FORWARD_BACKLOG: "10x80"}),

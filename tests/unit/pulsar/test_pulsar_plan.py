@@ -6,6 +6,7 @@ import pytest
 
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import parse
+from headrace.api.topic import InitialPosition
 from headrace.pulsar.errors import (
     DeduplicationDisabledError,
     NamespaceNotFoundError,
@@ -34,6 +35,11 @@ ME, OTHER = "PulsarBridge/k/x", "PulsarBridge/k/other"
 
 def want(**spec: Any) -> Wanted:
     """What a bridge from a list to the sink wants; *spec* adds fields."""
+    return wanted(bridge(**spec))
+
+
+def bridge(**spec: Any) -> PulsarBridge:
+    """A bridge from a list to the sink; *spec* adds fields."""
     body = {
         "kind": "PulsarBridge",
         "metadata": {"name": "x", "namespace": "k"},
@@ -45,7 +51,41 @@ def want(**spec: Any) -> Wanted:
             **spec,
         },
     }
-    return wanted(parse(PulsarBridge, body))
+    return parse(PulsarBridge, body)
+
+
+SOURCES = ["persistent://shop/orders/b", "persistent://shop/orders/a"]
+TO_VALKEY = {"valkey": {"list": {"key": "orders"}}}
+
+
+def test_each_named_topic_gets_the_subscription_and_the_first_one_names_the_dead_letters() -> None:
+    source = {"topics": SOURCES, "subscription": "s", "initialPosition": "Latest"}
+    needs = want(source={"pulsar": source}, sink=TO_VALKEY)
+    assert [each.name for each in needs.topics] == [*SOURCES, f"{SOURCES[0]}-s-DLQ"]
+    assert [(each.topic, each.position) for each in needs.subscriptions if each.name == "s"] == [
+        (name, InitialPosition.LATEST) for name in SOURCES
+    ]
+
+
+def test_p4_the_topics_of_a_pattern_are_not_made_by_us() -> None:
+    source = {"topicsPattern": "persistent://shop/orders/.*", "subscription": "s"}
+    needs = want(source={"pulsar": source}, sink=TO_VALKEY, deadLetter={"topic": DEAD})
+    assert [each.name for each in needs.topics] == [DEAD]
+    assert {each.topic for each in needs.subscriptions} == {DEAD}
+
+
+@pytest.mark.parametrize(
+    ("name", "consumed"),
+    [("eu-1", True), ("eu-1-DLQ", False), ("xeu-1", False), ("__eu-1", False), ("eu-12", True), ("us", False)],
+)
+def test_a_pattern_means_whole_names_and_never_the_bridges_own_dead_letters(name: str, consumed: bool) -> None:
+    spec = {
+        "source": {"pulsar": {"topicsPattern": "persistent://shop/orders/(__)?eu-.*", "subscription": "s"}},
+        "sink": TO_VALKEY,
+        "deadLetter": {"topic": "persistent://shop/orders/eu-1-DLQ"},
+    }
+    assert bridge(**spec).spec.consumes(f"persistent://shop/orders/{name}") is consumed
+    assert not bridge(**spec).spec.consumes(f"persistent://shop/other/{name}")
 
 
 def topic(*, ours: bool = False, **fields: Any) -> TopicFacts:

@@ -1,0 +1,62 @@
+"""What a bridge asks Pulsar's admin API: reads only, one request at a time."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote
+
+from headrace.api.connection import PulsarConnection
+from headrace.api.topic import whole_topics
+from headrace.process.configuration import Secrets
+
+TIMEOUT_SECONDS = 10.0
+
+ADMIN_TROUBLE: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""No answer, a refusal, or an answer that is not the admin API's."""
+
+
+class PulsarAdmin:
+    """The admin API of one cluster. Every method raises one of ``ADMIN_TROUBLE``."""
+
+    def __init__(self, connection: PulsarConnection, secrets: Secrets) -> None:
+        self.url = connection.admin_url.rstrip("/")
+        self._headers = {"Accept": "application/json"}
+        if connection.auth:
+            self._headers["Authorization"] = f"Bearer {secrets.read('pulsar/token')}"
+        ca_file = str(secrets.path("pulsar-ca/ca.crt")) if connection.tls else None
+        self._tls = ssl.create_default_context(cafile=ca_file)
+
+    def topics(self, namespace: str) -> list[str]:
+        """The topics of *namespace* (``persistent://TENANT/NAMESPACE/``); a partitioned one by its own name."""
+        path = _path(namespace.rstrip("/"))
+        return whole_topics(self._get(path), self._get(f"{path}/partitioned"))
+
+    def backlog(self, topic: str, subscription: str) -> int:
+        """Messages that *subscription* has not acknowledged; 0 when there is no such topic or subscription."""
+        try:
+            stats = self._stats(topic)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return 0
+            raise
+        return int(stats["subscriptions"].get(subscription, {}).get("msgBacklog", 0))
+
+    def _stats(self, topic: str) -> Any:
+        path = _path(topic)
+        partitions = int(self._get(f"{path}/partitions")["partitions"])
+        kind = "/partitioned-stats?perPartition=false&" if partitions else "/stats?"
+        return self._get(f"{path}{kind}getPreciseBacklog=true")
+
+    def _get(self, path: str) -> Any:
+        request = urllib.request.Request(f"{self.url}/admin/v2{path}", headers=self._headers)  # noqa: S310 - http or https by the API's own rule
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self._tls) as response:  # noqa: S310
+            return json.load(response)
+
+
+def _path(name: str) -> str:
+    parts = name.removeprefix("persistent://").split("/", 2)
+    return "/persistent/" + "/".join(quote(part, safe="") for part in parts)

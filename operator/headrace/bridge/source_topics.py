@@ -1,0 +1,114 @@
+"""Which topics a bridge reads: those it names as far as they exist, or those that match its pattern now.
+
+The client has a discovery of its own (`pattern_auto_discovery_period`), which finds nothing in Python's binding.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from headrace.api.pulsar_bridge import PulsarBridgeSpec
+from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
+from headrace.bridge.pulsar_library import Client, PulsarError, core
+from headrace.process.logs import Seldom
+from headrace.process.stop import Stop
+
+PERIOD_SECONDS = 5.0
+
+Problem = Callable[[str, str], None]
+"""Told of a topic that cannot be read, and why, in one CamelCase word."""
+
+_REASONS: dict[type[Exception], str] = {
+    core.TopicNotFound: "TopicNotFound",
+    core.AuthorizationError: "AuthorizationFailed",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class NoTopicsError(Exception):
+    """There is nothing to subscribe to; ``reason`` is one CamelCase word."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class SourceTopics:
+    """The topics of one bridge. :meth:`look` and the thread of :meth:`start` may run side by side."""
+
+    def __init__(
+        self, spec: PulsarBridgeSpec, client: Client, admin: PulsarAdmin, problem: Problem, stop: Stop
+    ) -> None:
+        assert spec.source.pulsar is not None
+        self._spec = spec
+        self._source = spec.source.pulsar
+        self._client = client
+        self._admin = admin
+        self._problem = problem
+        self._stop = stop
+        self._seldom = Seldom(60)
+        self.present: tuple[str, ...] | None = None
+        """What was there at the last look; None before the first."""
+
+    @property
+    def label(self) -> str:
+        """What the topics are called together, in logs."""
+        return self._source.topics_pattern or ", ".join(self._source.names)
+
+    def start(self) -> None:
+        """Look every 5 s until the stop, in a daemon thread."""
+        threading.Thread(target=self._run, name="topics", daemon=True).start()
+
+    def names(self) -> tuple[str, ...]:
+        """The topics by name, there or not; of a pattern those of the last look."""
+        return self._source.names or self.present or ()
+
+    def look(self) -> tuple[str, ...]:
+        """The topics that are there now. A pattern may match none.
+
+        Raises PulsarError, or NoTopicsError when none of the named topics can be read or a pattern cannot be resolved.
+        """
+        self.present = self._named() if self._source.names else self._matching()
+        return self.present
+
+    def _run(self) -> None:
+        while not self._stop.wait(PERIOD_SECONDS):
+            try:
+                self.look()
+            except NoTopicsError as error:
+                # said by whoever opens the consumer, too: here only what runs is meant
+                if self._source.names:
+                    self.present = ()
+                elif self._seldom(str(error)):
+                    _log.warning("%s", error)
+            except PulsarError as error:
+                _log.debug("cannot look for %s: %s", self.label, error)
+
+    def _named(self) -> tuple[str, ...]:
+        present, problems = [], {}
+        for topic in self._source.names:
+            try:
+                self._client.get_topic_partitions(topic)
+                present.append(topic)
+            except tuple(_REASONS) as error:
+                reason = problems[topic] = _REASONS[type(error)]
+                self._problem(topic, reason)
+                if self._seldom(f"{topic} {reason}"):
+                    _log.warning("%s cannot be read: %s", topic, reason)
+        if not present:
+            topic, reason = next(iter(problems.items()))
+            raise NoTopicsError(reason, f"{topic} cannot be read: {reason}")
+        return tuple(present)
+
+    def _matching(self) -> tuple[str, ...]:
+        try:
+            listed = self._admin.topics(self._source.namespace)
+        except ADMIN_TROUBLE as error:
+            if self.present is not None:
+                return self.present
+            text = f"cannot ask {self._admin.url} which topics match {self.label}: {error}"
+            raise NoTopicsError("TopicsUnknown", text) from None
+        return tuple(topic for topic in listed if self._spec.consumes(topic))

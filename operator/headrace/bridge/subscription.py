@@ -1,0 +1,107 @@
+"""The subscription that a bridge reads: its consumer, of all topics there are, and when to open it anew."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import valkey
+
+from headrace.api.bridge_source import PulsarSource
+from headrace.api.topic import InitialPosition
+from headrace.bridge.pulsar_library import (
+    Client,
+    Consumer,
+    CoreConsumer,
+    Message,
+    MessageId,
+    PulsarTimeoutError,
+    core,
+    library,
+)
+from headrace.bridge.source_topics import SourceTopics
+
+BATCH_WAIT_MILLISECONDS = 2
+
+_log = logging.getLogger(__name__)
+
+
+class Subscription:
+    """Opens consumers of one subscription, one after the other. Not shared between threads."""
+
+    def __init__(
+        self, source: PulsarSource, topics: SourceTopics, client: Client, valkey_client: valkey.Valkey, prefix: str
+    ) -> None:
+        self._source = source
+        self._topics = topics
+        self._client = client
+        self._valkey = valkey_client
+        self._begun_key = f"{prefix}:begun"
+        self._opened: tuple[str, ...] = ()
+        self.name = source.subscription
+        """The subscription's name."""
+        self.batching = source.batching
+        """How much a batch of it holds."""
+
+    @property
+    def label(self) -> str:
+        """What its topics are called together, in logs."""
+        return self._topics.label
+
+    def open(self) -> Consumer:
+        """A consumer of the topics that are there now; raises PulsarError, NoTopicsError, VALKEY_TROUBLE.
+
+        New topics of a pattern are read whole: an initial position `Latest` counts at the very first opening alone.
+        """
+        self._opened = self._topics.look()
+        latest = self._source.initial_position is InitialPosition.LATEST
+        if latest and self._source.topics_pattern:
+            latest = not self._valkey.exists(self._begun_key)
+        consumer = self._subscribe(latest) if self._opened else cast(Consumer, _Idle())
+        if self._source.topics_pattern:
+            self._valkey.set(self._begun_key, "1")
+            _log.info("%s: %d topics", self.label, len(self._opened))
+        return consumer
+
+    def changed(self) -> bool:
+        """Whether there are other topics by now than those that were opened."""
+        return self._topics.present != self._opened
+
+    def _subscribe(self, latest: bool) -> Consumer:
+        return self._client.subscribe(
+            self._opened[0] if len(self._opened) == 1 else list(self._opened),
+            self.name,
+            consumer_type=core.ConsumerType.Failover,
+            consumer_name=os.environ.get("HOSTNAME", "headrace"),
+            initial_position=core.InitialPosition.Latest if latest else core.InitialPosition.Earliest,
+            receiver_queue_size=self._source.receiver_queue_size or 2 * self.batching.max_messages,
+            batch_receive_policy=library.ConsumerBatchReceivePolicy(
+                max(self.batching.max_messages - 1, 1), self.batching.max_bytes, BATCH_WAIT_MILLISECONDS
+            ),
+        )
+
+
+class _Idle:
+    """The consumer of a pattern that matches nothing yet."""
+
+    def __init__(self) -> None:
+        self._consumer = cast(CoreConsumer, self)
+
+    def receive(self, timeout_millis: int) -> Message:
+        time.sleep(timeout_millis / 1000)
+        raise PulsarTimeoutError("there is no topic")
+
+    def batch_receive(self) -> Sequence[Message]:
+        return ()
+
+    def acknowledge_cumulative(self, message_id: MessageId) -> None:
+        raise AssertionError(f"nothing was received, but {message_id} is acknowledged")
+
+    def is_connected(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        return None
