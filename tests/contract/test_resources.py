@@ -97,7 +97,13 @@ REFUSED = [
     (
         "PulsarBridge",
         put("source", {"valkey": {"list": {"key": "orders"}, "stream": {"key": "orders"}}}),
-        "source.valkey needs one of list and stream, and not both",
+        "source.valkey needs one of list, stream and pubSub",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        put("source", {"valkey": {"pubSub": {"channels": []}}}),
+        "pubSub needs at least one of channels and patterns",
         None,
     ),
     (
@@ -287,7 +293,7 @@ def test_a_list_cannot_become_a_stream(kubernetes_api: Environment) -> None:
     kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(body("PulsarBridge", bridge, "source")))
     bridge["source"]["valkey"] = {"list": None, "stream": {"key": "orders"}}
     refused = refusal(kubernetes_api, "apply", "-f", "-", input=json.dumps(body("PulsarBridge", bridge, "source")))
-    assert "a bridge cannot change from a list to a stream" in refused
+    assert "a bridge cannot change between list, stream and pubSub" in refused
 
 
 def test_scale_and_names_work_as_kubectl_users_expect(kubernetes_api: Environment) -> None:

@@ -60,7 +60,8 @@ def test_the_program_that_publishes_and_its_bridge_name_one_outbox() -> None:
     (bridge,) = resources((ROOT / "examples" / "hybrid-publish.yaml").read_text())
     assert isinstance(bridge, PulsarBridge)
     assert bridge.spec.source.valkey
-    assert f'outbox="{bridge.spec.source.valkey.key}"' in (ROOT / "examples" / "hybrid_publish.py").read_text()
+    assert bridge.spec.source.valkey.list
+    assert f'outbox="{bridge.spec.source.valkey.list.key}"' in (ROOT / "examples" / "hybrid_publish.py").read_text()
 
 
 def test_every_kind_and_every_way_has_an_example() -> None:
@@ -68,13 +69,13 @@ def test_every_kind_and_every_way_has_an_example() -> None:
     assert {resource.kind for resource in every} == set(MODELS)
     ways = {
         (
-            "topic" if bridge.spec.source.valkey is None else "list" if bridge.spec.source.valkey.list else "stream",
+            *(bridge.spec.source.valkey or bridge.spec.source).model_fields_set,
             bool(bridge.spec.sink.valkey and bridge.spec.sink.valkey.celery),
         )
         for bridge in every
         if isinstance(bridge, PulsarBridge)
     }
-    assert ways == {("list", False), ("stream", False), ("topic", True), ("topic", False)}
+    assert ways == {("list", False), ("stream", False), ("pub_sub", False), ("pulsar", True), ("pulsar", False)}
 
 
 def test_examples_can_be_applied_together() -> None:

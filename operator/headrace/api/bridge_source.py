@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from headrace.api.model import ApiModel
+from headrace.api.model import ApiModel, Rule
 from headrace.api.policy import Batching, Positive, ValkeyKey, at_most_one
 from headrace.api.topic import InitialPosition, SubscriptionName, TopicName, TopicsPattern
 
@@ -46,24 +46,46 @@ class StreamSource(ApiModel):
     """Remove entries that every group of the stream has acknowledged. Default false."""
 
 
+Channels = Annotated[tuple[ValkeyKey, ...], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "set"})]
+
+
+class PubSubSource(ApiModel):
+    """Valkey channels. Pub/sub keeps nothing: what is published while no pod is subscribed is lost."""
+
+    rules = (
+        Rule(
+            cel="(has(self.channels) && size(self.channels) > 0) || (has(self.patterns) && size(self.patterns) > 0)",
+            message="pubSub needs at least one of channels and patterns",
+            holds=lambda self: bool(self.channels or self.patterns),
+        ),
+    )
+
+    channels: Channels = ()
+    """Channels by name (SUBSCRIBE)."""
+    patterns: Channels = ()
+    """Channels by pattern (PSUBSCRIBE), such as `orders.*`. A message that several fit is taken once."""
+    buffer_messages: Positive = 1_000_000
+    """While Pulsar is away so many messages wait in Valkey; the newest are dropped, and counted, when there are more.
+    Default 1000000."""
+    buffer_bytes: Annotated[int, Field(ge=1)] = 256 * 1024 * 1024
+    """The same as memory of Valkey. Default 268435456, 256 MiB."""
+
+
 class ValkeySource(ApiModel):
     """Messages come from Valkey."""
 
     rules = (
-        at_most_one("list", "stream", needed=True, message="source.valkey needs one of list and stream, and not both"),
+        at_most_one(
+            "list", "stream", "pubSub", needed=True, message="source.valkey needs one of list, stream and pubSub"
+        ),
     )
 
     list: ListSource | None = None
     """A list."""
     stream: StreamSource | None = None
     """A stream."""
-
-    @property
-    def key(self) -> str:
-        """The key that entries are taken from."""
-        source = self.list or self.stream
-        assert source is not None
-        return source.key
+    pub_sub: PubSubSource | None = None
+    """Channels."""
 
     @property
     def is_outbox(self) -> bool:

@@ -50,16 +50,19 @@ class PulsarBridgeSpec(ApiModel):
         ),
         Rule(
             cel="!has(self.sink.pulsar) || !has(self.source.valkey)"
+            " || has(self.source.valkey.pubSub)"
             " || (has(self.source.valkey.stream) && has(self.source.valkey.stream.payloadField))"
             " || ([has(self.sink.pulsar.key) ? self.sink.pulsar.key : '',"
             " has(self.sink.pulsar.eventTime) ? self.sink.pulsar.eventTime : '']"
             ".all(s, !s.startsWith('message.properties.'))"
             " && (!has(self.sink.pulsar.properties) || self.sink.pulsar.properties.all(name,"
             " !self.sink.pulsar.properties[name].startsWith('message.properties.'))))",
-            message="message.properties.FIELD needs a stream with payloadField: its other fields are the properties",
+            message="message.properties.FIELD needs a stream with payloadField, whose other fields are the properties,"
+            " or pubSub, with the property VALKEY_CHANNEL",
             holds=lambda self: (
                 self.source.valkey is None
                 or self.sink.pulsar is None
+                or self.source.valkey.pub_sub is not None
                 or bool(self.source.valkey.stream and self.source.valkey.stream.payload_field)
                 or not any(each.startswith(PROPERTIES) for each in self.sink.pulsar.selectors)
             ),
@@ -78,8 +81,9 @@ class PulsarBridgeSpec(ApiModel):
         ),
         Rule(
             cel="!has(oldSelf.source.valkey) || !has(self.source.valkey)"
-            " || has(oldSelf.source.valkey.list) == has(self.source.valkey.list)",
-            message="a bridge cannot change from a list to a stream, or back: make a new one",
+            " || (has(oldSelf.source.valkey.list) == has(self.source.valkey.list)"
+            " && has(oldSelf.source.valkey.stream) == has(self.source.valkey.stream))",
+            message="a bridge cannot change between list, stream and pubSub: make a new one",
             holds=lambda self: True,
         ),
         Rule(

@@ -1,4 +1,4 @@
-"""An entry of a stream as take_stream.lua writes it into a cut: a row of its parts. Pure."""
+"""Entries of a cut: of a stream as take_stream.lua writes them, and what a channel published. Pure."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ def decoded(row: bytes) -> tuple[str, dict[bytes, bytes]]:
     """The entry's id, and its fields; of a field that stands there twice the last value."""
     identity, parts = _parts(row)
     return identity, dict(zip(parts, parts, strict=True))
+
+
+def published(channel: bytes, payload: bytes) -> bytes:
+    """The row of what a channel published."""
+    return b"%d:%b%b" % (len(channel), channel, payload)
+
+
+def channel_and_payload(row: bytes) -> tuple[bytes, bytes]:
+    """The inverse of :func:`published`."""
+    length, _, rest = row.partition(b":")
+    at = int(length)
+    return rest[:at], rest[at:]
 
 
 def readable(row: bytes) -> bytes:

@@ -21,6 +21,8 @@ class Lease:
 
     def __init__(self, client: valkey.Valkey, prefix: str) -> None:
         self.token = secrets.token_hex(8)
+        self.held = False
+        """Whether this replica held it when it was last asked for; only the scripts know for sure."""
         self.owner_key = f"{prefix}:owner"
         self.lease_key = f"{prefix}:lease"
         self._acquire = script(client, "acquire")
@@ -29,7 +31,8 @@ class Lease:
     def acquire(self) -> bool:
         """Take the lease when it is free; whether this replica holds it now."""
         keys = [self.owner_key, self.lease_key]
-        return bool(self._acquire(keys=keys, args=[self.token, LEASE_MILLISECONDS]) == 1)
+        self.held = bool(self._acquire(keys=keys, args=[self.token, LEASE_MILLISECONDS]) == 1)
+        return self.held
 
     def renew(self) -> None:
         """Keep the lease; raise :class:`~headrace.bridge.scripts.FencedError` when another replica took it."""
@@ -37,6 +40,7 @@ class Lease:
 
     def release(self) -> None:
         """Let a waiting replica take over at once; raise ``FencedError`` when one already did."""
+        self.held = False
         self._write(0)
 
     def _write(self, milliseconds: int) -> None:

@@ -18,6 +18,7 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
 from headrace.bridge.pulsar_client import connect
 from headrace.bridge.pulsar_library import Client, PulsarError
+from headrace.bridge.reception import Reception
 from headrace.bridge.routing import MAX_MESSAGE_BYTES
 from headrace.bridge.source_topics import SourceTopics
 from headrace.process import logs
@@ -109,7 +110,7 @@ def _loops(
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
-) -> list[Inward | Outward]:
+) -> list[Inward | Outward | Reception]:
     spec = bridge.spec
     prefix = f"headrace:{{{bridge.metadata.namespace}/{bridge.metadata.name}}}"
     limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
@@ -129,7 +130,11 @@ def _loops(
             properties=spec.sink.pulsar.properties,
             event_time=spec.sink.pulsar.event_time,
         )
-        return [Outward(line, server, client, health, metrics, stop)]
+        outward = Outward(line, server, client, health, metrics, stop)
+        channels = spec.source.valkey.pub_sub
+        if channels is None:
+            return [outward]
+        return [outward, Reception(channels, prefix, outward.lease, server, health, metrics, stop)]
     assert topics is not None
     letters = Line(
         source=ValkeySource(list=ListSource(key=f"{prefix}:dead-letters", format=ListFormat.OUTBOX)),

@@ -30,6 +30,10 @@ class BridgeMetrics:
         self.dropped = Counter(
             "headrace_bridge_duplicates_dropped", "Messages dropped as redelivered or seen before.", **at
         )
+        self.discarded = Counter(
+            "headrace_bridge_dropped", "Messages of channels that found no room.", ["reason"], **at
+        )
+        self.gaps = Counter("headrace_bridge_gaps", "Times when nobody was subscribed to the channels.", **at)
         self.dead_letters = Counter("headrace_bridge_dead_letters", "Messages given up for good.", ["reason"], **at)
         self.connected = Gauge("headrace_bridge_connected", "1 while the side is reachable.", ["side"], **at)
         self.consumer_failures = Counter(

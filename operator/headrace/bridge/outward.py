@@ -118,6 +118,11 @@ class Outward:
         self._sampled = 0.0
         self._stop_seen: float | None = None
 
+    @property
+    def lease(self) -> Lease:
+        """The right to move this line."""
+        return self._lease
+
     def run(self) -> None:
         """Move messages until the stop; every failure of a broker ends in another try."""
         while not self._stop:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from headrace.api.bridge_sink import Envelope
-from headrace.bridge.entry import decoded, readable
+from headrace.bridge.entry import channel_and_payload, decoded, readable
 from headrace.bridge.message import Message, PoisonError, as_too_large, dead_letter
 from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
 from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
@@ -20,6 +20,9 @@ from headrace.process.trace import TRACE
 STREAM_ID = "VALKEY_STREAM_ID"
 """Property with the id of the stream's entry."""
 
+
+CHANNEL = "VALKEY_CHANNEL"
+"""Property with the channel that published the message."""
 
 MAX_METADATA_CHARACTERS = 65_536
 """Most characters of key and properties. Pulsar splits payloads into chunks, but never these."""
@@ -35,6 +38,8 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
         make = _of_outbox(routing.source)
     elif routing.format is EntryFormat.FIELDS:
         make = _of_fields(routing.payload_field)
+    elif routing.format is EntryFormat.PUBLISHED:
+        make = _of_channel
     else:
         make = Message
     shape = shaper(routing)
@@ -55,7 +60,7 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
                     "MetadataTooLarge", f"key and properties have more than {MAX_METADATA_CHARACTERS} characters."
                 )
         except PoisonError as poison:
-            payload = readable(entry) if routing.format is EntryFormat.FIELDS else entry
+            payload = _kept(entry, routing.format)
             return dead_letter(payload, poison.reason, str(poison), source=routing.source, properties=_trace(message))
         if message.reason is not None or _size(message) <= limit:
             return message
@@ -97,9 +102,10 @@ def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | N
 
 
 def _trace(message: Message | None) -> dict[str, str]:
-    """What a dead letter keeps of the properties of a message that was found bad."""
+    """What a dead letter keeps of the properties of a message that was found bad: its trace, and its channel."""
     properties = (message.properties if message is not None else None) or {}
-    return {name: text for name in TRACE if (text := properties.get(name)) and len(text) <= TRACE_CHARACTERS}
+    kept = (*TRACE, CHANNEL)
+    return {name: text for name in kept if (text := properties.get(name)) and len(text) <= TRACE_CHARACTERS}
 
 
 def _metadata(message: Message) -> int:
@@ -111,6 +117,18 @@ def _metadata(message: Message) -> int:
 def _size(message: Message) -> int:
     """Most bytes that the message has."""
     return len(message.payload) + 4 * _metadata(message)
+
+
+def _kept(entry: bytes, format_: EntryFormat) -> bytes:
+    """Payload of the dead letter of an entry."""
+    if format_ is EntryFormat.FIELDS:
+        return readable(entry)
+    return channel_and_payload(entry)[1] if format_ is EntryFormat.PUBLISHED else entry
+
+
+def _of_channel(entry: bytes) -> Message:
+    channel, payload = channel_and_payload(entry)
+    return Message(payload, None, {CHANNEL: channel.decode(errors="backslashreplace")})
 
 
 def _of_fields(payload_field: str | None) -> Callable[[bytes], Message]:
@@ -128,7 +146,7 @@ def _of_fields(payload_field: str | None) -> Callable[[bytes], Message]:
                 "InvalidRecord", "a field of the entry is not UTF-8: name the binary one as payloadField."
             ) from None
         if payload is None:
-            trace = {name: texts[name] for name in TRACE if name in texts}
+            trace = {name: texts[name] for name in (*TRACE, CHANNEL) if name in texts}
             return Message(orjson.dumps(texts), None, {STREAM_ID: identity, **trace})
         return Message(payload, None, {STREAM_ID: identity, **texts})
 

@@ -29,11 +29,15 @@ class EntryFormat(StrEnum):
     OUTBOX = ListFormat.OUTBOX.value
     FIELDS = "Fields"
     """Of a stream: id, fields and values, as take_stream.lua writes them."""
+    PUBLISHED = "Published"
+    """Of a channel: its name and the payload, as reception.py writes them."""
 
 
 def entry_format(source: ValkeySource) -> EntryFormat:
     """What the entries of *source* are."""
-    return EntryFormat(source.list.format) if source.list else EntryFormat.FIELDS
+    if source.list:
+        return EntryFormat(source.list.format)
+    return EntryFormat.FIELDS if source.stream else EntryFormat.PUBLISHED
 
 
 @dataclass(frozen=True)

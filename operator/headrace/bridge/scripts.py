@@ -15,8 +15,13 @@ class FencedError(Exception):
 
 def script(client: valkey.Valkey, *names: str) -> Script:
     """The script of this folder's `.lua` files *names*, one behind the other, bound to *client*."""
+    return client.register_script(script_text(*names))
+
+
+def script_text(*names: str) -> str:
+    """The text of this folder's `.lua` files *names*, one behind the other."""
     folder = Path(__file__).parent
-    return client.register_script("\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names))
+    return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
 
 
 def raise_if_fenced(error: ResponseError) -> None:

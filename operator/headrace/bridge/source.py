@@ -11,6 +11,7 @@ from valkey.exceptions import ResponseError
 from headrace.api.bridge_source import StreamSource, ValkeySource
 from headrace.api.topic import InitialPosition
 from headrace.bridge.lease import Lease
+from headrace.bridge.reception import received_key
 from headrace.bridge.scripts import raise_if_fenced, script
 
 ORPHANED_MILLISECONDS = 60_000
@@ -43,6 +44,8 @@ def open_source(client: valkey.Valkey, spec: ValkeySource, prefix: str, lease: L
     """The source that *spec* names."""
     if spec.stream is not None:
         return StreamEntries(client, spec.stream, prefix, lease)
+    if spec.pub_sub is not None:
+        return ListEntries(client, received_key(prefix))
     assert spec.list is not None
     return ListEntries(client, spec.list.key)
 

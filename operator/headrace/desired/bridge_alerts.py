@@ -14,6 +14,7 @@ from headrace.desired.workload_alerts import (
     dead_letters,
     nobody_up,
     pods_down,
+    risen,
 )
 
 PUBLISH_FAILED = "failure"
@@ -31,6 +32,8 @@ def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
         dead_letters(bridge, "HeadraceBridgeDeadLetters", _own_dead_letters(bridge), "messages"),
         _consumer_failures(bridge) if source else _publish_failures(bridge),
     ]
+    if bridge.spec.source.valkey and bridge.spec.source.valkey.pub_sub:
+        alerts.append(_messages_lost(bridge))
     if effective_replicas(bridge):
         alerts += [
             backlog_growing(bridge, "HeadraceBridgeBacklogGrowing", "messages"),
@@ -94,6 +97,20 @@ def _disconnected(bridge: PulsarBridge) -> Alert:
         for_seconds=DOWN_SECONDS,
         summary=f"PulsarBridge {_name(bridge)} is cut off from a broker",
         description="No pod of it is connected to {{ $labels.side }}. Nothing is lost; it goes on when that is back.",
+    )
+
+
+def _messages_lost(bridge: PulsarBridge) -> Alert:
+    """What a channel published did not reach us, or found no room."""
+    dropped, gaps = own("headrace_bridge_dropped_total", bridge), own("headrace_bridge_gaps_total", bridge)
+    return Alert(
+        name="HeadraceBridgeMessagesLost",
+        severity="warning",
+        expression=f"{risen(dropped)} or {risen(gaps)}",
+        for_seconds=0,
+        summary=f"PulsarBridge {_name(bridge)} lost messages of its channels",
+        description="In ten minutes {{ with $labels.reason }}{{ $value | humanize }} messages were dropped: {{ . }}"
+        "{{ else }}nobody was subscribed for a while{{ end }}.",
     )
 
 

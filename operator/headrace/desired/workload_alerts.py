@@ -42,18 +42,26 @@ def backlog_growing(resource: Workload, name: str, what: str) -> Alert:
 
 
 def dead_letters(resource: Workload, name: str, counter: str, what: str) -> Alert:
-    """Something was given up. A counter is born with its first letter, which no increase shows, so births count too."""
-    window = seconds(DEAD_LETTER_SECONDS)
-    risen = f"sum by (reason) (increase({counter}[{window}])) > 0"
-    born = f"(sum by (reason) ({counter}) > 0 unless sum by (reason) ({counter} offset {window}))"
+    """Something was given up."""
     return Alert(
         name=name,
         severity="warning",
-        expression=f"{risen} or {born}",
+        expression=risen(counter),
         for_seconds=0,
         summary=f"{_title(resource)} gave {what} up",
         description=f"{{{{ $value | humanize }}}} {what} became dead letters in ten minutes: {{{{ $labels.reason }}}}.",
     )
+
+
+def risen(counter: str) -> str:
+    """PromQL that holds for each reason for which *counter* rose in the last ten minutes.
+
+    A counter may be born with its first event, which no increase shows, so births count too.
+    """
+    window = seconds(DEAD_LETTER_SECONDS)
+    increased = f"sum by (reason) (increase({counter}[{window}])) > 0"
+    born = f"(sum by (reason) ({counter}) > 0 unless sum by (reason) ({counter} offset {window}))"
+    return f"{increased} or {born}"
 
 
 def pods_down(resource: Workload) -> Alert:

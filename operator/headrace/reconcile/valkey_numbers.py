@@ -77,7 +77,11 @@ async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Num
         await _ask(bridge, credentials, [])
         return Numbers()
     stream = source.stream
-    questions = [_Count("XINFO GROUPS" if stream else "LLEN", source.key), _Count("LLEN", _own_key(bridge, "cut"))]
+    if stream:
+        waits = _Count("XINFO GROUPS", stream.key)
+    else:
+        waits = _Count("LLEN", source.list.key if source.list else _own_key(bridge, "received"))
+    questions = [waits, _Count("LLEN", _own_key(bridge, "cut"))]
     waiting, in_flight = await _ask(bridge, credentials, questions, stream.group if stream else None)
     return Numbers(backlog=waiting, in_flight=in_flight)
 

@@ -46,6 +46,17 @@ RESOURCES = {
             },
         },
     ),
+    "news": parse(
+        PulsarBridge,
+        {
+            "metadata": {"name": "news", "namespace": "shop", "uid": "6"},
+            "spec": {
+                **_CONNECTIONS,
+                "source": {"valkey": {"pubSub": {"channels": ["news"]}}},
+                "sink": {"pulsar": {"topic": "persistent://shop/orders/news"}},
+            },
+        },
+    ),
     "results": parse(
         PulsarBridge,
         {
@@ -287,6 +298,28 @@ SITUATIONS = [
         "four a second",
         {celery("celery_task_failed_total", name="shop.tasks.price", exception="ValueError"): "0+60x80"},
         at="3m",
+    ),
+    # channels
+    case(
+        "HeadraceBridgeMessagesLost",
+        "news",
+        "the buffer is full, and there was a gap right after the start",
+        {
+            own("headrace_bridge_dropped_total", "news", reason="BufferFull"): "0x10 500x30",
+            own("headrace_bridge_gaps_total", "news"): "_x10 1x30",
+        },
+        at="5m",
+        firing=2,
+    ),
+    quiet(
+        "HeadraceBridgeMessagesLost",
+        "news",
+        "long ago",
+        {
+            own("headrace_bridge_dropped_total", "news", reason="BufferFull"): "0x4 500x200",
+            own("headrace_bridge_gaps_total", "news"): "0x4 1x200",
+        },
+        at="30m",
     ),
     # dead letters
     case(
