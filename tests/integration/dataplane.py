@@ -70,6 +70,18 @@ def delete_topic(broker: Pulsar, topic: str) -> None:
     _admin(broker, "DELETE", f"{admin_path(topic)}?force=true")
 
 
+def limit_backlog(broker: Pulsar, topic: str, size: int) -> None:
+    """Let a topic hold *size* bytes at most, producers wait then; everything published stays until :func:`skip_all`."""
+    quota = {"limitSize": size, "limitTime": -1, "policy": "producer_request_hold"}
+    _admin(broker, "PUT", f"{admin_path(topic)}/subscription/keeper", "earliest")
+    _admin(broker, "POST", f"{admin_path(topic)}/backlogQuota?backlogQuotaType=destination_storage", quota)
+
+
+def skip_all(broker: Pulsar, topic: str) -> None:
+    """Give up what :func:`limit_backlog` keeps."""
+    _admin(broker, "POST", f"{admin_path(topic)}/subscription/keeper/skip_all")
+
+
 def unload(broker: Pulsar, topic: str) -> None:
     """Let the broker close a topic; it opens again at the next use, without the old consumers."""
     _admin(broker, "PUT", f"{admin_path(topic)}/unload")

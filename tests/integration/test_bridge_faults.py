@@ -20,9 +20,11 @@ from tests.integration.dataplane import (
     Processes,
     connections,
     create_topic,
+    limit_backlog,
     payloads,
     publish,
     resource,
+    skip_all,
     wait_for,
 )
 
@@ -243,3 +245,27 @@ def test_a_bridge_of_a_shared_topic_locks_nobody_out(valkey: Valkey, pulsar: Pul
             expected += [f"a{number}", json.dumps(number), f"b{number}"]
     publish(pulsar, topic, [b"foreign"])
     wait_for(lambda: sorted(payloads(pulsar, topic)) == sorted([*expected, "foreign"]), "all three write")
+
+
+def test_p1_p2_p5_a_topic_over_its_quota_holds_the_bridge_until_it_is_read(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    topic = loop_topics(pulsar)
+    limit_backlog(pulsar, topic, 50_000)
+    document = outward(valkey, pulsar, topic)
+    bridge = processes.start("bridge", document).wait_until_ready()
+    held: list[str] = []
+    with valkey.client() as client:
+
+        def holds() -> bool:
+            held.append(f"{len(held)} {'.' * 5000}")
+            client.lpush("orders", held[-1])
+            return int(client.llen("orders")) > 10
+
+        wait_for(holds, "entries stay at the source", 60)
+        wait_until_cut_off(bridge, "pulsar")
+        bridge.kill()
+        again = processes.start("bridge", document)
+        wait_until_said(again, "BlockedQuotaExceeded")
+        skip_all(pulsar, topic)
+        wait_for(lambda: payloads(pulsar, topic) == held, "all of it once, in order", 60)
