@@ -4,12 +4,16 @@ import json
 import signal
 import uuid
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from valkey import Valkey as Client
 
+from headrace.api.connection import PulsarConnection
+from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.pulsar_library import core
+from headrace.process.configuration import Secrets
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import (
@@ -187,13 +191,20 @@ def test_p7_what_no_selector_and_no_client_can_read_harms_no_other(
     assert "unexpected error" not in running.log()
 
 
-def test_p1_max_depth_holds_messages_back(valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes) -> None:
+def test_p1_max_depth_holds_messages_back_and_the_backlog_is_told(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes, tmp_path: Path
+) -> None:
     messages = events(0, 300)
     publish(pulsar, topic, messages)
     document = bridge(valkey, pulsar, topic, sink={"valkey": {"list": {"key": LIST, "maxDepth": 50}}})
     running = processes.start("bridge", document).wait_until_ready()
     taken: list[str] = []
+    admin = PulsarAdmin(PulsarConnection(**document["spec"]["pulsar"]), Secrets(tmp_path))
     with valkey.client() as client:
+        wait_for_length(client, 50)
+        # messages, about; the broker counts the producer's few batches
+        assert backlog(pulsar, topic, SUBSCRIPTION) < 100
+        wait_for(lambda: 150 < admin.backlog(topic, SUBSCRIPTION) < 450, "the backlog is told in messages")
         while len(taken) < 300:
             expected = min(50, 300 - len(taken))
             wait_for_length(client, expected)

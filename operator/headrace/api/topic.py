@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -179,6 +179,16 @@ def whole_topics(listed: Iterable[str], partitioned: Iterable[str]) -> list[str]
     """The names of a namespace's topics, sorted; *listed* names the partitions of *partitioned* topics one by one."""
     whole = set(partitioned)
     return sorted(whole | {name for name in listed if not (base_topic(name) != name and base_topic(name) in whole)})
+
+
+def waiting_messages(subscription: Mapping[str, Any]) -> int:
+    """Messages behind a subscription, of its part in the admin API's stats of one topic without partitions.
+
+    The broker counts entries, and a producer's batch is one; it knows how many messages its consumers found in one on
+    average. Without a consumer an entry counts as a message.
+    """
+    per_entry = max((each.get("avgMessagesPerEntry", 0) for each in subscription.get("consumers", ())), default=0)
+    return int(subscription.get("msgBacklog", 0)) * max(int(per_entry), 1)
 
 
 @lru_cache(maxsize=4096)

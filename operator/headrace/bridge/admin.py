@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headrace.api.connection import PulsarConnection
-from headrace.api.topic import whole_topics
+from headrace.api.topic import waiting_messages, whole_topics
 from headrace.process.configuration import Secrets
 
 TIMEOUT_SECONDS = 10.0
@@ -43,13 +43,15 @@ class PulsarAdmin:
             if error.code == 404:
                 return 0
             raise
-        return int(stats["subscriptions"].get(subscription, {}).get("msgBacklog", 0))
+        found = [each["subscriptions"].get(subscription) for each in stats]
+        return sum(waiting_messages(each) for each in found if each)
 
-    def _stats(self, topic: str) -> Any:
+    def _stats(self, topic: str) -> list[Any]:
         path = _path(topic)
-        partitions = int(self._get(f"{path}/partitions")["partitions"])
-        kind = "/partitioned-stats?perPartition=false&" if partitions else "/stats?"
-        return self._get(f"{path}{kind}getPreciseBacklog=true")
+        if not int(self._get(f"{path}/partitions")["partitions"]):
+            return [self._get(f"{path}/stats?getPreciseBacklog=true")]
+        found = self._get(f"{path}/partitioned-stats?perPartition=true&getPreciseBacklog=true")
+        return list(found["partitions"].values())
 
     def _get(self, path: str) -> Any:
         request = urllib.request.Request(f"{self.url}/admin/v2{path}", headers=self._headers)  # noqa: S310 - http or https by the API's own rule

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from headrace.api.topic import whole_topics
+from headrace.api.topic import waiting_messages, whole_topics
 from headrace.pulsar.admin import PulsarAdmin, namespace_path, topic_path
 from headrace.pulsar.errors import AuthenticationFailedError, ConflictError, NotFoundError, PulsarUnreachableError
 from headrace.pulsar.facts import NamespaceFacts, PulsarFacts, SubscriptionNumbers, TopicFacts
@@ -58,7 +58,7 @@ async def count(admin: PulsarAdmin, topic: str, subscription: str) -> Subscripti
     if not found:
         return None
     names = {consumer.get("consumerName") for part in found for consumer in part.get("consumers", ())}
-    return SubscriptionNumbers(sum(int(part.get("msgBacklog", 0)) for part in found), len(names))
+    return SubscriptionNumbers(sum(map(waiting_messages, found)), len(names))
 
 
 async def topics_of(admin: PulsarAdmin, namespace: str) -> list[str]:
