@@ -51,6 +51,12 @@ def create_topic(broker: Pulsar, topic: str, partitions: int = 0, *, deduplicati
     return topic
 
 
+def create_subscription(broker: Pulsar, topic: str, name: str) -> None:
+    """Create a subscription that begins with the topic's first message, as the operator would."""
+    first = {"ledgerId": -1, "entryId": -1}  # earliest
+    _admin(broker, "PUT", f"{admin_path(topic)}/subscription/{name}", first)
+
+
 def admin_path(topic: str) -> str:
     """Where the admin API has a topic."""
     parts = topic.removeprefix("persistent://").split("/")
@@ -119,19 +125,21 @@ def payloads(broker: Pulsar, topic: str) -> list[str]:
 
 
 @contextmanager
-def producer(broker: Pulsar, topic: str) -> Iterator[pulsar.Producer]:
+def producer(broker: Pulsar, topic: str, *, batched: bool = True) -> Iterator[pulsar.Producer]:
     """A producer of the tests' own."""
     client = pulsar.Client(broker.service_url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
     try:
-        yield client.create_producer(topic, batching_enabled=True, block_if_queue_full=True)
+        yield client.create_producer(topic, batching_enabled=batched, block_if_queue_full=True)
     finally:
         client.close()
 
 
-def publish(broker: Pulsar, topic: str, messages: Mapping[str, bytes] | list[bytes], **options: Any) -> None:
+def publish(
+    broker: Pulsar, topic: str, messages: Mapping[str, bytes] | list[bytes], *, batched: bool = True, **options: Any
+) -> None:
     """Publish payloads (with their keys) and wait until the broker has them."""
     pairs = list(messages.items()) if isinstance(messages, Mapping) else [(None, payload) for payload in messages]
-    with producer(broker, topic) as sender:
+    with producer(broker, topic, batched=batched) as sender:
         for key, payload in pairs:
             sender.send_async(payload, lambda *_: None, partition_key=key, **options)
         sender.flush()

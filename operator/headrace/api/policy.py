@@ -19,9 +19,14 @@ PROPERTIES = "message.properties."
 """What a selector of a message's property begins with; whatever follows is the property's name."""
 
 
-def _compiles(expression: str) -> str:
+def _selects(expression: str) -> str:
     if expression.startswith(PROPERTIES):
         return expression
+    return compiles(expression)
+
+
+def compiles(expression: str) -> str:
+    """*expression*; raise ``ValueError`` when it is no JMESPath."""
     try:
         jmespath.compile(expression)
     except jmespath.exceptions.JMESPathError as error:
@@ -29,7 +34,7 @@ def _compiles(expression: str) -> str:
     return expression
 
 
-Selector = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_compiles)]
+Selector = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_selects)]
 """JMESPath on the JSON payload; or `message.key`, `message.properties.NAME`."""
 
 Positive = Annotated[int, Field(ge=1, le=2_147_483_647)]

@@ -10,8 +10,12 @@ from headrace.api.connection import PulsarConnection, ValkeyConnection
 from headrace.api.model import ApiModel, Rule
 from headrace.api.pod import Pod, replicas_field
 from headrace.api.policy import PROPERTIES, Alerts, Cache, Deduplicate
+from headrace.api.replay import Replay
 from headrace.api.resource import Resource
 from headrace.api.topic import Namespaces, Subscriptions, TopicName, Topics
+
+DEAD_LETTER_SUBSCRIPTION = "headrace-dead-letters"
+"""Keeps dead letters, whatever the namespace's retention says, and makes them countable."""
 
 
 class DeadLetterTopic(ApiModel):
@@ -114,6 +118,8 @@ class PulsarBridgeSpec(ApiModel):
     dead_letter: DeadLetterTopic | None = None
     """Where bad messages go. `<source topic>-<subscription>-DLQ` or `<sink topic>-DLQ` when left out; of several
     source topics the first counts. Needed with topicsPattern."""
+    replay: Replay | None = None
+    """Move messages once more."""
     replicas: int = replicas_field(1, "Number of pods: one works, the others stand by. Default 1.")
     alerts: Alerts = Alerts()
     """Alerts on backlog and failures."""
@@ -121,6 +127,14 @@ class PulsarBridgeSpec(ApiModel):
     """How the pods look."""
     suspend: bool = False
     """Stop all pods; messages stay at the source. Default false."""
+
+    @property
+    def pulsar_topic(self) -> str | None:
+        """The topic of the Pulsar side; None when there are several."""
+        if self.sink.pulsar:
+            return self.sink.pulsar.topic
+        assert self.source.pulsar is not None
+        return self.source.pulsar.names[0] if len(self.source.pulsar.names) == 1 else None
 
     @property
     def dead_letter_topic(self) -> str:

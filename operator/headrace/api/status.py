@@ -37,6 +37,8 @@ class ConditionType(StrEnum):
     """The PrometheusRule stands, or says why not. Never holds Ready back."""
     SUSPENDED = "Suspended"
     """`spec.suspend` is true."""
+    REPLAYING = "Replaying"
+    """A replay runs. False when something is wrong with the one that the spec asks for; else it does not stand."""
     INGEST_READY = "IngestReady"
     """The pipeline's first bridge is ready."""
     PROCESSING_READY = "ProcessingReady"
@@ -78,6 +80,10 @@ class Reason(StrEnum):
     """Pods are not ready (yet)."""
     PODS_FAILING = "PodsFailing"
     """Pods fail; the message says what the container said last."""
+    REPLAY_REFUSED = "ReplayRefused"
+    """The replay's id ran, or was begun, with other parameters."""
+    REPLAY_FAILED = "ReplayFailed"
+    """The replay cannot be carried out; the message says why."""
     STAGE_NOT_READY = "StageNotReady"
     """A stage of the pipeline is not ready; the message names it."""
     PROMETHEUS_OPERATOR_MISSING = "PrometheusOperatorMissing"
@@ -178,6 +184,43 @@ class TopicStatus(ApiModel):
     """Whether this resource made it."""
 
 
+class ReplayPhase(StrEnum):
+    """Where a replay is."""
+
+    PENDING = "Pending"
+    """No pod has begun it yet."""
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    COMPLETED = "Completed"
+    CANCELLED = "Cancelled"
+    FAILED = "Failed"
+
+
+class ReplayStatus(ApiModel):
+    """How the replay of the spec's `replay.id` is."""
+
+    id: str
+    """The run."""
+    phase: ReplayPhase
+    """Pending, Running, Paused, Completed, Cancelled or Failed."""
+    message: str | None = None
+    """What holds it up, or why a message stayed where it was."""
+    started: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it began."""
+    finished: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it ended."""
+    matched: int = 0
+    """Messages that `match` chose; in a dry run those that would be replayed."""
+    replayed: int = 0
+    """Messages that were replayed."""
+    skipped: int = 0
+    """Messages that `match` did not choose."""
+    failed: int = 0
+    """Messages that could not be replayed and stay where they are."""
+    resume_position: str | None = None
+    """How far it is: the partition's topic, ledger, entry, and index in the batch."""
+
+
 class PulsarBridgeStatus(WorkloadStatus):
     """How a PulsarBridge is."""
 
@@ -187,6 +230,8 @@ class PulsarBridgeStatus(WorkloadStatus):
     """Messages taken from Valkey and not yet confirmed by Pulsar."""
     consumers: int | None = None
     """Consumers on the source's subscription."""
+    replay: ReplayStatus | None = None
+    """The replay that the spec asks for."""
     topics: tuple[TopicStatus, ...] = Field(
         default=(),
         max_length=80,

@@ -19,6 +19,10 @@ ADMIN_TROUBLE: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, Typ
 """No answer, a refusal, or an answer that is not the admin API's."""
 
 
+class TopicMissingError(Exception):
+    """There is no such topic."""
+
+
 class PulsarAdmin:
     """The admin API of one cluster. Every method raises one of ``ADMIN_TROUBLE``."""
 
@@ -45,6 +49,21 @@ class PulsarAdmin:
             raise
         found = [each["subscriptions"].get(subscription) for each in stats]
         return sum(waiting_messages(each) for each in found if each)
+
+    def last_message(self, partition: str) -> tuple[int, int]:
+        """Ledger and entry of the last message of *partition*; raise :class:`TopicMissingError` when there is none."""
+        try:
+            answer = self._get(f"{_path(partition)}/lastMessageId")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise TopicMissingError(f"the topic {partition} does not exist") from None
+            raise
+        return int(answer["ledgerId"]), int(answer["entryId"])
+
+    def is_read_to_end(self, partition: str, subscription: str) -> bool:
+        """Whether the broker has sent *subscription*'s consumer all there is."""
+        cursors = self._get(f"{_path(partition)}/internalStats")["cursors"]
+        return bool(cursors.get(subscription, {}).get("waitingReadOp"))
 
     def _stats(self, topic: str) -> list[Any]:
         path = _path(topic)

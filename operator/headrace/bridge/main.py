@@ -19,6 +19,8 @@ from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
 from headrace.bridge.pulsar_client import connect
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.reception import Reception
+from headrace.bridge.replay_lines import ReplayLines
+from headrace.bridge.replay_loop import ReplayLoop
 from headrace.bridge.routing import MAX_MESSAGE_BYTES
 from headrace.bridge.source_topics import SourceTopics
 from headrace.process import logs
@@ -53,8 +55,9 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
     stop.on_signals()
     metrics = BridgeMetrics()
     health = Health(("valkey", "pulsar"), metrics.connected)
-    topics = _topics(bridge, secrets, client, metrics, stop)
-    loops = _loops(bridge, topics, server, client, health, metrics, stop)
+    admin = PulsarAdmin(bridge.spec.pulsar, secrets)
+    topics = _topics(bridge, admin, client, metrics, stop)
+    loops = _loops(bridge, topics, server, client, admin, health, metrics, stop)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
     threads = [threading.Thread(target=loop.run, name=f"loop {number}") for number, loop in enumerate(loops)]
     for thread in threads:
@@ -84,7 +87,7 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
 
 
 def _topics(
-    bridge: PulsarBridge, secrets: Secrets, client: Client, metrics: BridgeMetrics, stop: Stop
+    bridge: PulsarBridge, admin: PulsarAdmin, client: Client, metrics: BridgeMetrics, stop: Stop
 ) -> SourceTopics | None:
     """What is read from Pulsar, watched from now on."""
     source = bridge.spec.source.pulsar
@@ -95,7 +98,6 @@ def _topics(
     def problem(topic: str, reason: str) -> None:
         metrics.consumer_failures.labels(topic=topic, subscription=subscription, reason=reason).inc()
 
-    admin = PulsarAdmin(bridge.spec.pulsar, secrets)
     topics = SourceTopics(bridge.spec, client, admin, problem, stop)
     topics.start()
     SubscriptionBacklog(admin, topics, subscription, metrics, stop).start()
@@ -107,13 +109,16 @@ def _loops(
     topics: SourceTopics | None,
     server: ValkeyServer,
     client: Client,
+    admin: PulsarAdmin,
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
-) -> list[Inward | Outward | Reception]:
+) -> list[Inward | Outward | Reception | ReplayLoop]:
     spec = bridge.spec
     prefix = f"headrace:{{{bridge.metadata.namespace}/{bridge.metadata.name}}}"
     limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
+    lines = ReplayLines(bridge, prefix, server, client, metrics, limit)
+    replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop)
     if spec.source.valkey is not None:
         assert spec.sink.pulsar is not None
         line = Line(
@@ -133,8 +138,8 @@ def _loops(
         outward = Outward(line, server, client, health, metrics, stop)
         channels = spec.source.valkey.pub_sub
         if channels is None:
-            return [outward]
-        return [outward, Reception(channels, prefix, outward.lease, server, health, metrics, stop)]
+            return [outward, replay]
+        return [outward, Reception(channels, prefix, outward.lease, server, health, metrics, stop), replay]
     assert topics is not None
     letters = Line(
         source=ValkeySource(list=ListSource(key=f"{prefix}:dead-letters", format=ListFormat.OUTBOX)),
@@ -150,6 +155,7 @@ def _loops(
     return [
         Inward(bridge, prefix, topics, server, client, health, metrics, stop),
         Outward(letters, server, client, health, metrics, stop),
+        replay,
     ]
 
 

@@ -35,6 +35,13 @@ class BridgeMetrics:
         )
         self.gaps = Counter("headrace_bridge_gaps", "Times when nobody was subscribed to the channels.", **at)
         self.dead_letters = Counter("headrace_bridge_dead_letters", "Messages given up for good.", ["reason"], **at)
+        self.replayed = Counter(
+            "headrace_bridge_replayed",
+            "Messages that a replay dealt with: replayed, skipped, failed.",
+            ["status"],
+            **at,
+        )
+        self.replay_running = Gauge("headrace_bridge_replay_running", "1 while this pod runs a replay.", **at)
         self.connected = Gauge("headrace_bridge_connected", "1 while the side is reachable.", ["side"], **at)
         self.consumer_failures = Counter(
             "pulsar_consumer_failures",

@@ -148,6 +148,10 @@ class Outward:
                 self._in_flight(())
         self._release()
 
+    def waiting(self) -> int:
+        """Messages that wait or are in flight."""
+        return self._store.waiting()
+
     def _stand_by(self) -> bool:
         """Wait for the lease; False when the stop came first."""
         said = False

@@ -16,6 +16,7 @@ from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
 from headrace.bridge.batch import Batch, Entry, Item
 from headrace.bridge.envelope import envelopes, task_ids
+from headrace.bridge.letter import REPLAY
 from headrace.bridge.message import ERROR_LENGTH, PoisonError
 from headrace.bridge.message_envelope import Seal, seal
 from headrace.bridge.pulsar_library import Message, MessageId
@@ -77,6 +78,9 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, Me
             item = Item(entry)
             if deduplicate:
                 item.deduplication_key = f"{prefix}:seen:{_short(_select(deduplicate, value, message))}"
+                if run := message.properties().get(REPLAY):
+                    # it is to pass although it was seen before, once in its replay
+                    item.deduplication_key += f"@{_short(run)}"
             if cache:
                 item.cache_key = cache_prefix + _select(cache, value, message)
                 item.cache_value = payload

@@ -81,6 +81,8 @@ class CoreConsumer(Protocol):
 
     def batch_receive(self) -> Sequence[Message]: ...
 
+    def acknowledge(self, message: Message) -> None: ...
+
     def acknowledge_cumulative(self, message_id: MessageId) -> None: ...
 
 
@@ -88,6 +90,8 @@ class Consumer(Protocol):
     """A consumer."""
 
     _consumer: CoreConsumer
+
+    def get_last_message_id(self) -> MessageId: ...
 
     def is_connected(self) -> bool: ...
 

@@ -10,6 +10,8 @@ from headrace.process.trace import TRACE
 
 ERROR_LENGTH = 1000
 OURS = "HEADRACE_"
+REPLAYS = "HEADRACE_REPLAYS"
+"""How often the message was replayed: its next dead letter must still say so."""
 MARKS = frozenset({"REAL_TOPIC", "ORIGIN_MESSAGE_ID", "RECONSUMETIMES"})
 
 
@@ -58,6 +60,9 @@ def dead_letter(
     """The record of a task that failed for good. *raw* replaces the payload by bytes that nobody could read."""
     origin = origin_of(headers)
     properties = _properties(origin, headers) | {"HEADRACE_SOURCE": source}
+    carried = origin.get("properties") or {}
+    if REPLAYS in carried:
+        properties[REPLAYS] = str(carried[REPLAYS])
     if origin.get("topic"):
         properties["REAL_TOPIC"] = str(origin["topic"])
         properties["ORIGIN_MESSAGE_ID"] = str(origin.get("messageId", ""))

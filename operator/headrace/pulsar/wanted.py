@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge
 from headrace.api.topic import InitialPosition, QuotaPolicy, TopicPolicies
-
-DEAD_LETTER_SUBSCRIPTION = "headrace-dead-letters"
-"""Keeps dead letters, whatever the namespace's retention says, and makes them countable."""
 
 
 class Policy(StrEnum):

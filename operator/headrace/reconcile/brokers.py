@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from headrace.api.pulsar_bridge import PulsarBridge, PulsarBridgeSpec
+from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge, PulsarBridgeSpec
 from headrace.api.resource import Resource
 from headrace.api.valkey_worker import ValkeyWorkerSpec
 from headrace.pulsar.admin import PulsarAdmin
@@ -19,7 +19,7 @@ from headrace.pulsar.facts import PulsarFacts
 from headrace.pulsar.observe import count, observe, topics_of
 from headrace.pulsar.perform import perform
 from headrace.pulsar.plan import Action
-from headrace.pulsar.wanted import DEAD_LETTER_SUBSCRIPTION, wanted
+from headrace.pulsar.wanted import wanted
 from headrace.reconcile.address import seen_from_operator
 from headrace.reconcile.outages import Outages
 from headrace.reconcile.outcome import status_of

@@ -15,6 +15,7 @@ from headrace.reconcile.conditions import Finding
 from headrace.reconcile.desires import desired_children
 from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of, unparsable
 from headrace.reconcile.plan import Event, Plan
+from headrace.reconcile.replay import replay_events, replay_findings, replay_status
 from headrace.reconcile.snapshot import Snapshot
 from headrace.reconcile.verdicts import NameConflictError
 from headrace.reconcile.workload_outcome import (
@@ -59,13 +60,14 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
         delete=children.delete,
         # Two resources that fight for one name must not fight for topics too.
         pulsar=broker.actions if broker and not _name_taken(children.problems) else (),
-        events=(*_broker_events(broker), *children.events),
+        events=(*_broker_events(broker), *children.events, *replay_events(bridge, snapshot)),
         problems=problems,
     )
     findings = [
         *connection_findings(problems, "Valkey and Pulsar answer"),
         *_broker_findings(broker, problems),
         *workload_findings(bridge, snapshot, problems, children.apply),
+        *replay_findings(bridge, snapshot),
     ]
     fields = _fields(bridge, needs, snapshot)
     return conclude(snapshot, Outcome(findings, _REQUIRED, "The bridge runs", bridge.spec.suspend, fields), plan, now)
@@ -109,6 +111,7 @@ def _fields(bridge: PulsarBridge, needs: Wanted, snapshot: Snapshot) -> dict[str
         "direction": "PulsarToValkey" if bridge.spec.source.pulsar else "ValkeyToPulsar",
         "inFlight": snapshot.numbers.in_flight,
         "consumers": snapshot.numbers.consumers,
+        "replay": replay_status(bridge, snapshot),
         "topics": _topics(needs, snapshot.pulsar, snapshot) or None,
     }
 

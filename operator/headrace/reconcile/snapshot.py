@@ -31,6 +31,8 @@ class Numbers:
     outbox: int | None = None
     consumers: int | None = None
     queues: tuple[tuple[str, int], ...] = ()
+    replay: Mapping[str, str] | None = None
+    """The run of the spec's replay as the pods wrote it down; empty before they did."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ _PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
 @dataclass(frozen=True)
 class _Count:
-    """One question: the length of a list, the number of fields of a hash, or the groups of a stream."""
+    """One question: the length of a list, the number of fields of a hash, the groups of a stream, or a hash."""
 
     command: str
     key: str
@@ -72,18 +72,25 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
 
 
 async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Numbers:
-    source = bridge.spec.source.valkey
-    if source is None:
-        await _ask(bridge, credentials, [])
-        return Numbers()
-    stream = source.stream
-    if stream:
-        waits = _Count("XINFO GROUPS", stream.key)
-    else:
-        waits = _Count("LLEN", source.list.key if source.list else _own_key(bridge, "received"))
-    questions = [waits, _Count("LLEN", _own_key(bridge, "cut"))]
-    waiting, in_flight = await _ask(bridge, credentials, questions, stream.group if stream else None)
-    return Numbers(backlog=waiting, in_flight=in_flight)
+    source, replay = bridge.spec.source.valkey, bridge.spec.replay
+    questions = [_Count("HGETALL", _own_key(bridge, f"replay:{replay.id}"))] if replay else []
+    group = None
+    if source is not None:
+        if stream := source.stream:
+            group = stream.group
+            questions.append(_Count("XINFO GROUPS", stream.key))
+        else:
+            questions.append(_Count("LLEN", source.list.key if source.list else _own_key(bridge, "received")))
+        questions.append(_Count("LLEN", _own_key(bridge, "cut")))
+    answers = await _ask(bridge, credentials, questions, group)
+    run = _texts(answers.pop(0)) if replay else None
+    waiting, in_flight = answers or (None, None)
+    return Numbers(backlog=waiting, in_flight=in_flight, replay=run)
+
+
+def _texts(answer: Any) -> dict[str, str] | None:
+    """A hash of ours; None when it was none."""
+    return {name.decode(): value.decode() for name, value in answer.items()} if isinstance(answer, dict) else None
 
 
 def _lag(groups: Sequence[Mapping[str, Any]], name: str | None) -> int | None:
@@ -100,7 +107,7 @@ async def _ask(
     credentials: Credentials,
     questions: Sequence[_Count],
     group: str | None = None,
-) -> list[int | None]:
+) -> list[Any]:
     """One round trip with all questions, after a PING. *group*: whose lag is the answer about a stream."""
     named = urlsplit(resource.spec.valkey.url)
     place = f"Valkey at {named.hostname}:{named.port or _PORT}"
@@ -124,7 +131,7 @@ async def _ask(
         if isinstance(answer, NoPermissionError):
             raise ValkeyAuthenticationFailedError(f"{place} does not let this user count: {answer}")
     answers = [_lag(answer, group) if isinstance(answer, list) else answer for answer in answers]
-    return [answer if isinstance(answer, int) else None for answer in answers]
+    return [answer if isinstance(answer, int | dict) else None for answer in answers]
 
 
 def _refusal(place: str, error: ValkeyError) -> Exception:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge
 from headrace.api.resource import parse
 from headrace.api.topic import InitialPosition
 from headrace.pulsar.errors import (
@@ -27,7 +27,7 @@ from headrace.pulsar.plan import (
     SetProperty,
     plan_pulsar,
 )
-from headrace.pulsar.wanted import DEAD_LETTER_SUBSCRIPTION, Policy, Wanted, wanted
+from headrace.pulsar.wanted import Policy, Wanted, wanted
 
 SINK, DEAD = "persistent://shop/orders/out", "persistent://shop/orders/out-DLQ"
 ME, OTHER = "PulsarBridge/k/x", "PulsarBridge/k/other"

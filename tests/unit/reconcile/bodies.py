@@ -4,10 +4,11 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
+from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION
 from headrace.api.resource import API_VERSION, Resource, parse
 from headrace.desired.inputs import Inputs
 from headrace.pulsar.facts import NamespaceFacts, PulsarFacts, TopicFacts
-from headrace.pulsar.wanted import DEAD_LETTER_SUBSCRIPTION, Policy
+from headrace.pulsar.wanted import Policy
 from headrace.reconcile.desires import desired_children
 from headrace.reconcile.kinds import MODELS, Reference
 from headrace.reconcile.passes import PLANNERS

@@ -1,0 +1,67 @@
+"""What a bridge moves once more."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from headrace.api.model import ApiModel
+from headrace.api.policy import Positive, compiles
+from headrace.api.topic import TopicName
+
+
+class ReplayOrigin(StrEnum):
+    """Where a replay takes messages from."""
+
+    DEAD_LETTER = "DeadLetter"
+
+
+class ReplayState(StrEnum):
+    """What a replay should do."""
+
+    RUN = "Run"
+    PAUSED = "Paused"
+    CANCELLED = "Cancelled"
+
+
+ReplayId = Annotated[str, Field(min_length=1, max_length=63, pattern="^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")]
+
+
+class Replay(ApiModel):
+    """Messages that are moved once more: one run for each `id`."""
+
+    id: ReplayId
+    """Names the run. An id runs once; a new one is a new run. What the run does cannot change under its id, except for
+    `state` and `ratePerSecond`."""
+    origin: Annotated[ReplayOrigin, Field(alias="from")]
+    """DeadLetter: what lies in the dead-letter topic. A letter that was replayed leaves it."""
+    match: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(compiles)] | None = None
+    """JMESPath on `{payload, key, properties, reason, error, attempts, topic, messageId, publishTime}`, such as
+    `reason == 'TaskFailed'`. Whatever it is true for is replayed; everything when left out."""
+    limit: Positive | None = None
+    """Replay so many at most. All when left out."""
+    rate_per_second: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Replay so many a second at most. As fast as possible when left out."""
+    target: TopicName | None = None
+    """The topic that letters go to. Each goes back to where it came from when left out: the topic in its property
+    `REAL_TOPIC`, else the topic of the bridge."""
+    max_replays: Annotated[int, Field(ge=1, le=1000)] = 3
+    """A letter that was replayed so often stays where it is. Default 3."""
+    dry_run: bool = False
+    """Only count what would be replayed. Default false."""
+    state: ReplayState = ReplayState.RUN
+    """Run (the default), Paused, or Cancelled for good."""
+
+    @property
+    def digest(self) -> str:
+        """What the run does, as a short text: an id stands for one digest."""
+        text = self.model_dump_json(by_alias=True, exclude={"state", "rate_per_second"})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def refusal(self, *, ended: bool) -> str:
+        """What to say when the id stands for another digest."""
+        did = "ran" if ended else "was begun"
+        return f"Replay {self.id} {did} with other parameters: give another id to what should run now"

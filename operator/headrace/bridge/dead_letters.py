@@ -1,0 +1,92 @@
+"""Reads the letters of a dead-letter topic that nobody has taken out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from headrace.bridge.batch import Position, position
+from headrace.bridge.letter import Letter
+from headrace.bridge.preparation import message_id
+from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError, core
+
+WAIT_MILLISECONDS = 100
+MOST_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message that was received, not acknowledged yet."""
+
+    message: Message
+    position: Position
+
+    @property
+    def letter(self) -> Letter:
+        """What it says; raises ``UnicodeDecodeError`` for a key or property that is not UTF-8."""
+        message = self.message
+        return Letter(
+            self.name,
+            message.data(),
+            message.partition_key() or None,
+            message.properties(),
+            message.event_timestamp(),
+            message.publish_timestamp(),
+        )
+
+    @property
+    def name(self) -> str:
+        """``ledger:entry:partition``, with the index for one of a batch."""
+        return message_id(self.message.message_id())
+
+
+class DeadLetters:
+    """One partition, in order. What is not acknowledged stays, and comes again to whoever reads next.
+
+    The subscription is read in Failover mode: acknowledging one by one is allowed there, the order is kept, and a
+    second reader waits for the first to go.
+    """
+
+    def __init__(self, client: Client, partition: str, subscription: str) -> None:
+        self._consumer: Consumer = client.subscribe(
+            partition,
+            subscription,
+            consumer_type=core.ConsumerType.Failover,
+            initial_position=core.InitialPosition.Earliest,
+            receiver_queue_size=2 * MOST_AT_ONCE,
+        )
+
+    def receive(self, most: int, wait_milliseconds: int = WAIT_MILLISECONDS) -> list[Found]:
+        """At most *most* messages; none when nothing came in time."""
+        found: list[Found] = []
+        deadline = time.monotonic() + wait_milliseconds / 1000
+        while len(found) < most:
+            left = int((deadline - time.monotonic()) * 1000)
+            try:
+                message = self._consumer._consumer.receive(max(left, 1))
+            except PulsarTimeoutError:
+                break
+            found.append(Found(message, position(message.message_id())))
+        return found
+
+    def acknowledge(self, letters: Sequence[Found]) -> None:
+        """Take *letters* out of the topic."""
+        for letter in letters:
+            self._consumer._consumer.acknowledge(letter.message)
+
+    def catch_up(self) -> None:
+        """Return when everything is here that the broker had sent by now: its answer comes behind it."""
+        self._consumer.get_last_message_id()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Give the subscription back; acknowledgements are sent before."""
+        try:
+            self._consumer.close()
+        except PulsarError:
+            if kind is None:
+                raise

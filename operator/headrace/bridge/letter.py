@@ -1,0 +1,183 @@
+"""What a replay does with a message: which one matches, where it goes, and as what. Pure."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import jmespath
+import jmespath.exceptions
+import orjson
+
+from headrace.api.replay import Replay
+from headrace.api.topic import TOPIC_NAME
+
+REPLAYS = "HEADRACE_REPLAYS"
+"""Property: how often the message was replayed."""
+REPLAY = "HEADRACE_REPLAY"
+"""Property: the id of the latest replay."""
+
+MOST_TARGETS = 64
+"""Topics that one process takes letters to: each has a producer of its own."""
+
+_MARKS = frozenset(
+    {
+        "DELAY_TIME",
+        "HEADRACE_ATTEMPTS",
+        "HEADRACE_CUT",
+        "HEADRACE_ERROR",
+        "HEADRACE_REASON",
+        "HEADRACE_SOURCE",
+        "ORIGIN_MESSAGE_ID",
+        "REAL_TOPIC",
+        "RECONSUMETIMES",
+    }
+)
+"""What made a dead letter of the message: it begins anew without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as it lies in the topic that is read."""
+
+    message_id: str
+    payload: bytes
+    key: str | None
+    properties: dict[str, str]
+    event_time: int
+    """Milliseconds since the epoch; 0 for none."""
+    publish_time: int
+    """Milliseconds since the epoch."""
+
+
+class Fate(StrEnum):
+    """What becomes of a letter; also the label of the count."""
+
+    REPLAYED = "replayed"
+    SKIPPED = "skipped"
+    """It does not match."""
+    FAILED = "failed"
+    """It matches, or nobody knows, and cannot go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A letter's fate."""
+
+    fate: Fate
+    problem: str = ""
+    """Why it failed."""
+    target: str = ""
+    """The topic that it goes to."""
+    record: bytes = b""
+    """The outbox record that takes it there."""
+
+
+class UnreplayableError(Exception):
+    """The letter cannot be replayed; the text is a sentence."""
+
+
+def judge(replay: Replay, topic: str | None, dead_letter_topic: str) -> Callable[[Letter], Judgement]:
+    """The function that decides on a letter as *replay* says. It never raises.
+
+    *topic*: where one goes that names none, if it may; *dead_letter_topic*: where none goes, as it lies there.
+    """
+    matches = matcher(replay.match)
+    targets: set[str] = set()
+
+    def decide(letter: Letter) -> Judgement:
+        try:
+            origin = letter.properties.get("REAL_TOPIC") or topic
+            if not matches(letter, origin):
+                return Judgement(Fate.SKIPPED)
+            target = replay.target or origin
+            if target is None:
+                raise UnreplayableError(
+                    "it has no property REAL_TOPIC, and the bridge has several topics: name a target."
+                )
+            if not re.match(TOPIC_NAME, target):
+                raise UnreplayableError(f"its property REAL_TOPIC names no topic: {target[:200]}.")
+            if target == dead_letter_topic:
+                raise UnreplayableError("it would go to the dead-letter topic again.")
+            if target not in targets and len(targets) == MOST_TARGETS:
+                raise UnreplayableError(f"the letters name more than {MOST_TARGETS} topics; name one as target.")
+            targets.add(target)
+            return Judgement(Fate.REPLAYED, target=target, record=_record(letter, replay))
+        except UnreplayableError as problem:
+            return Judgement(Fate.FAILED, f"{letter.message_id} stays: {problem}")
+
+    return decide
+
+
+def matcher(expression: str | None) -> Callable[[Letter, str | None], bool]:
+    """The function that says whether a letter, which came from a topic, matches.
+
+    It raises :class:`UnreplayableError` when the expression cannot be applied to the letter.
+    """
+    if expression is None:
+        return lambda _, __: True
+    search = jmespath.compile(expression).search
+
+    def matches(letter: Letter, topic: str | None) -> bool:
+        try:
+            return _is_true(search(_facts(letter, topic)))
+        except jmespath.exceptions.JMESPathError as error:
+            raise UnreplayableError(f"match does not apply to it: {error}.") from None
+
+    return matches
+
+
+def _facts(letter: Letter, topic: str | None) -> dict[str, Any]:
+    """What `match` sees."""
+    properties = letter.properties
+    attempts = properties.get("HEADRACE_ATTEMPTS", "")
+    return {
+        "payload": _readable(letter.payload),
+        "key": letter.key,
+        "properties": properties,
+        "reason": properties.get("HEADRACE_REASON"),
+        "error": properties.get("HEADRACE_ERROR"),
+        "attempts": int(attempts) if attempts.isascii() and attempts.isdigit() else None,
+        "topic": topic,
+        "messageId": letter.message_id,
+        "publishTime": letter.publish_time,
+    }
+
+
+def _readable(payload: bytes) -> Any:
+    """The payload's JSON value; text where it is none, null where it is no text."""
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_true(value: Any) -> bool:
+    """JMESPath's own rule: false are null, false, and what is empty; 0 is true."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _record(letter: Letter, replay: Replay) -> bytes:
+    before = letter.properties.get(REPLAYS, "0")
+    if not (before.isascii() and before.isdigit()):
+        raise UnreplayableError(f"its property {REPLAYS} is no number.")
+    if int(before) >= replay.max_replays:
+        raise UnreplayableError(f"it was replayed {before} times, and maxReplays is {replay.max_replays}.")
+    kept = {name: value for name, value in letter.properties.items() if name not in _MARKS}
+    return orjson.dumps(
+        {
+            "type": "Result",
+            "payloadBase64": base64.b64encode(letter.payload).decode(),
+            "key": letter.key,
+            "properties": {**kept, REPLAYS: str(int(before) + 1), REPLAY: replay.id},
+            "eventTimeMillis": letter.event_time or None,
+        }
+    )

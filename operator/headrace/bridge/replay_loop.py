@@ -1,0 +1,175 @@
+"""Runs the replay that the resource asks for, once for each id, in one replica at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.replay import Replay, ReplayState
+from headrace.api.status import ReplayPhase
+from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin, TopicMissingError
+from headrace.bridge.dead_letter_replay import DeadLetterReplay
+from headrace.bridge.lease import Lease
+from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.outward import NOT_OURS
+from headrace.bridge.pulsar_library import Client, PulsarError
+from headrace.bridge.replay_lines import ReplayLines
+from headrace.bridge.replay_run import ENDED, OutOfStepError, RunStore
+from headrace.bridge.scripts import FencedError
+from headrace.process.health import Health
+from headrace.process.logs import Seldom
+from headrace.process.stop import Backoff, Stop
+from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
+
+TURN_SECONDS = 1.0
+TROUBLE: tuple[type[Exception], ...] = (PulsarError, TopicMissingError, *ADMIN_TROUBLE)
+"""What Pulsar and its admin API raise: time or a person mends it."""
+
+_log = logging.getLogger(__name__)
+
+
+class ReplayLoop:
+    """The replay's thread. It ends when there is nothing left to do."""
+
+    def __init__(
+        self,
+        bridge: PulsarBridge,
+        prefix: str,
+        server: ValkeyServer,
+        pulsar_client: Client,
+        admin: PulsarAdmin,
+        lines: ReplayLines,
+        health: Health,
+        metrics: BridgeMetrics,
+        stop: Stop,
+    ) -> None:
+        self._bridge = bridge
+        self._replay = bridge.spec.replay
+        self._valkey = server.client()
+        self._lease = Lease(self._valkey, f"{prefix}:replays")
+        self._run = RunStore(self._valkey, prefix, self._lease, self._replay) if self._replay else None
+        self._pulsar = pulsar_client
+        self._admin = admin
+        self._lines = lines
+        self._health = health
+        self._name = "the loop of replays"
+        self._tick = health.loop(self._name)
+        self._metrics = metrics
+        self._stop = stop
+        self._seldom = Seldom()
+        self._backoff = Backoff()
+
+    def run(self) -> None:
+        """Replay until everything is published or the stop; every failure of a broker ends in another try."""
+        while not self._stop:
+            try:
+                if self._stand_by() and self._work():
+                    break
+            except FencedError as error:
+                _log.warning("replay: %s; standing by", error)
+            except OutOfStepError:
+                _log.info("replay: the run is elsewhere than we know; reading it again")
+            except VALKEY_TROUBLE as error:
+                self._away(error, told=False)
+            except TROUBLE as error:
+                self._away(error, told=True)
+            except Exception:
+                # P1: what is staged is safe in Valkey, what is not lies where it lay
+                _log.exception("replay: unexpected error; trying again")
+                self._stop.wait(self._backoff.next_seconds())
+            finally:
+                self._metrics.replay_running.set(0)
+                self._lines.close()
+        try:
+            self._lease.release()
+        except NOT_OURS:
+            _log.debug("replay: the lease was not ours to release")
+        self._health.done(self._name)
+
+    def _stand_by(self) -> bool:
+        """Wait for the lease; False when the stop came first."""
+        while not self._stop:
+            self._tick()
+            if self._lease.acquire():
+                return True
+            self._stop.wait(TURN_SECONDS)
+        return False
+
+    def _work(self) -> bool:
+        """Do what is to be done; whether nothing is left."""
+        self._lines.resume()
+        self._backoff.reset()
+        if self._replay is not None and self._run is not None:
+            self._run.load()
+            self._follow(self._replay, self._run)
+        return self._drained(self._run)
+
+    def _follow(self, replay: Replay, run: RunStore) -> None:
+        if not run.is_same:
+            ended = run.phase in ENDED
+            text = replay.refusal(ended=ended)
+            run.note(message=text, phase=run.phase if ended else ReplayPhase.PAUSED)
+            _log.warning("%s", text)
+        elif run.phase in ENDED:
+            return
+        elif replay.state is ReplayState.RUN:
+            self._proceed(replay, run)
+        elif replay.state is ReplayState.PAUSED:
+            run.note(phase=ReplayPhase.PAUSED, message="replay.state is Paused")
+        else:
+            run.end(ReplayPhase.CANCELLED, "replay.state is Cancelled")
+
+    def _proceed(self, replay: Replay, run: RunStore) -> None:
+        self._metrics.replay_running.set(1)
+        work = DeadLetterReplay(
+            self._bridge, replay, run, self._pulsar, self._admin, self._lines, self._metrics, self._turn
+        )
+        if run.ends:
+            run.note(phase=ReplayPhase.RUNNING)
+        else:
+            run.begin(work.ends())
+        _log.info("replay %s: going on; %d replayed so far", replay.id, run.count("replayed"))
+        if work.run() and self._drained(run):
+            run.end(ReplayPhase.COMPLETED)
+            counts = ", ".join(f"{run.count(name)} {name}" for name in ("replayed", "skipped", "failed"))
+            _log.info("replay %s: completed: %s", replay.id, counts)
+
+    def _turn(self, seconds: float) -> bool:
+        """Called between steps: wait, at least until the lease is sure; False when the stop came."""
+        self._tick()
+        self._lease.renew()
+        while seconds > TURN_SECONDS and not self._stop.wait(TURN_SECONDS):
+            seconds -= TURN_SECONDS
+            self._tick()
+            self._lease.renew()
+        return not self._stop.wait(seconds)
+
+    def _drained(self, run: RunStore | None) -> bool:
+        """Wait until the lines have published everything; False when the stop came first."""
+        while self._lines.waiting():
+            cut_off = self._lines.cut_off()
+            if cut_off and self._seldom("cut off"):
+                _log.warning("replay: waiting for Pulsar to take messages for %s", ", ".join(cut_off))
+            if run is not None and run.phase is ReplayPhase.RUNNING:
+                run.note(message=_waiting_text(cut_off))
+            if not self._turn(0.1):
+                return False
+        self._lines.forget()
+        return True
+
+    def _away(self, error: Exception, *, told: bool) -> None:
+        text = f"{type(error).__name__}: {error}" if isinstance(error, PulsarError) else str(error)
+        if self._seldom(text):
+            _log.warning("replay: %s; trying again", text)
+        if told and self._run is not None:
+            try:
+                self._run.note(message=f"Waits: {text}")
+            except NOT_OURS as problem:
+                _log.debug("replay: %s", problem)
+        self._tick()
+        self._stop.wait(self._backoff.next_seconds())
+
+
+def _waiting_text(topics: Sequence[str]) -> str:
+    return f"Waits for Pulsar to take messages for {', '.join(topics)}" if topics else ""

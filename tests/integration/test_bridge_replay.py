@@ -1,0 +1,231 @@
+"""Replays of dead letters, with real brokers and real processes."""
+
+import json
+import uuid
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION
+from testbed.pulsar import Pulsar
+from testbed.valkey import Valkey
+from tests.integration.dataplane import (
+    Headrace,
+    Processes,
+    backlog,
+    connections,
+    create_subscription,
+    create_topic,
+    payloads,
+    publish,
+    read_topic,
+    resource,
+    wait_for,
+)
+
+PREFIX = "headrace:{test/orders}"
+RUN = "headrace.bridge.replay_run:RunStore"
+
+
+@pytest.fixture
+def topic(pulsar: Pulsar) -> str:
+    """The sink of a bridge from Valkey, with its dead-letter topic."""
+    name = create_topic(pulsar, f"persistent://public/default/replay-{uuid.uuid4().hex[:8]}", partitions=2)
+    create_topic(pulsar, f"{name}-DLQ")
+    create_subscription(pulsar, f"{name}-DLQ", DEAD_LETTER_SUBSCRIPTION)
+    return name
+
+
+def bridge(valkey: Valkey, pulsar: Pulsar, topic: str, **replay: Any) -> dict[str, Any]:
+    spec = {
+        "source": {"valkey": {"list": {"key": "orders"}}},
+        "sink": {"pulsar": {"topic": topic}},
+        **connections(valkey, pulsar),
+        "replay": {"id": "a", "from": "DeadLetter", **replay},
+    }
+    return resource("PulsarBridge", "orders", spec)
+
+
+def bury(pulsar: Pulsar, topic: str, count: int, **properties: str) -> list[str]:
+    """Put letters into the dead-letter topic, one by one as bridges do; returns their payloads."""
+    letters = [f'{{"id": {number}, "reason": "{properties}"}}' for number in range(count)]
+    marks = {"HEADRACE_REASON": "Timeout", "HEADRACE_ATTEMPTS": "3", **properties}
+    publish(pulsar, f"{topic}-DLQ", [each.encode() for each in letters], batched=False, properties=marks)
+    return letters
+
+
+def left(pulsar: Pulsar, topic: str) -> int:
+    return backlog(pulsar, f"{topic}-DLQ", DEAD_LETTER_SUBSCRIPTION)
+
+
+def run(valkey: Valkey, name: str = "a") -> dict[str, str]:
+    with valkey.client() as client:
+        found: dict[str, str] = client.hgetall(f"{PREFIX}:replay:{name}")
+    return found
+
+
+def counts(valkey: Valkey, name: str = "a") -> tuple[int, int, int, int]:
+    """Matched, replayed, skipped, failed."""
+    fields = run(valkey, name)
+    return tuple(int(fields[each]) for each in ("matched", "replayed", "skipped", "failed"))  # type: ignore[return-value]
+
+
+def end_leases(valkey: Valkey) -> None:
+    """As time would, some seconds after a kill."""
+    with valkey.client() as client:
+        for key in client.keys("*:lease"):
+            client.delete(key)
+
+
+def wait_for_phase(valkey: Valkey, phase: str, name: str = "a") -> None:
+    wait_for(lambda: run(valkey, name).get("phase") == phase, f"the run is {phase}: {run(valkey, name)}", 60)
+
+
+def test_letters_that_match_go_back_once_and_the_others_stay(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    timeouts = bury(pulsar, topic, 250, tenant="x")
+    refused = bury(pulsar, topic, 40, HEADRACE_REASON="Refused")
+    tired = bury(pulsar, topic, 3, HEADRACE_REPLAYS="3")
+    document = bridge(valkey, pulsar, topic, match="reason == 'Timeout'")
+    running = processes.start("bridge", document).wait_until_ready()
+    wait_for_phase(valkey, "Completed")
+    assert sorted(payloads(pulsar, topic)) == sorted(timeouts)
+    assert counts(valkey) == (250, 250, 40, 3)
+    assert "was replayed 3 times" in run(valkey)["problem"]
+    message = read_topic(pulsar, topic)[0]
+    assert {name: value for name, value in message.properties().items() if name != "HEADRACE_CUT"} == {
+        "tenant": "x",
+        "HEADRACE_REPLAYS": "1",
+        "HEADRACE_REPLAY": "a",
+    }
+    assert left(pulsar, topic) == len(refused) + len(tired)
+    assert running.metric("headrace_bridge_replayed_total", status="replayed") == 250
+    assert running.metric("headrace_bridge_replay_running") == 0
+
+    # The same id never runs again; with other parameters it says so.
+    running.stop()
+    again = processes.start("bridge", bridge(valkey, pulsar, topic, match="reason == 'Refused'")).wait_until_ready()
+    wait_for(lambda: "ran with other parameters" in run(valkey).get("message", ""), "it says so")
+    assert run(valkey)["phase"] == "Completed"
+    again.stop()
+
+    # Another id is another run, over what is left.
+    other = bridge(valkey, pulsar, topic, id="b", match="reason == 'Refused'", limit=30)
+    processes.start("bridge", other).wait_until_ready()
+    wait_for_phase(valkey, "Completed", "b")
+    assert counts(valkey, "b") == (30, 30, 0, 0)
+    assert Counter(payloads(pulsar, topic)) == Counter([*timeouts, *refused[:30]])
+    assert left(pulsar, topic) == 10 + len(tired)
+
+
+def test_p1_p2_killed_at_any_step_each_letter_goes_back_once(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    letters = bury(pulsar, topic, 400)
+    document = bridge(valkey, pulsar, topic)
+    for point in (
+        f"{RUN}.stage@before",
+        f"{RUN}.stage",
+        "headrace.bridge.dead_letters:DeadLetters.acknowledge#2",
+        "headrace.bridge.publisher:Publication.wait",
+        "headrace.bridge.cut:CutStore.commit@before",
+        f"{RUN}.end@before",
+    ):
+        doomed = processes.start("bridge", document, deadly=point)
+        wait_for(lambda doomed=doomed: doomed.process.poll() is not None, f"it dies at {point}\n{doomed.log()}", 60)  # type: ignore[misc]
+        assert run(valkey).get("phase") != "Completed"
+        end_leases(valkey)
+    processes.start("bridge", document).wait_until_ready()
+    wait_for_phase(valkey, "Completed")
+    assert Counter(payloads(pulsar, topic)) == Counter(letters)
+    assert counts(valkey) == (400, 400, 0, 0)
+    assert left(pulsar, topic) == 0
+
+
+def test_a_dry_run_counts_and_moves_nothing(valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes) -> None:
+    bury(pulsar, topic, 20)
+    bury(pulsar, topic, 5, HEADRACE_REASON="Refused")
+    document = bridge(valkey, pulsar, topic, match="reason == 'Timeout'", dryRun=True)
+    processes.start("bridge", document).wait_until_ready()
+    wait_for_phase(valkey, "Completed")
+    assert counts(valkey) == (20, 0, 5, 0)
+    assert payloads(pulsar, topic) == []
+    assert left(pulsar, topic) == 25
+
+
+def test_paused_it_waits_resumed_it_goes_on_cancelled_it_ends(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    letters = bury(pulsar, topic, 60)
+
+    def change(before: Headrace | None, **fields: Any) -> Headrace:
+        if before:
+            assert before.stop() == 0
+        return processes.start("bridge", bridge(valkey, pulsar, topic, **fields)).wait_until_ready()
+
+    running = change(None, ratePerSecond=10)
+    wait_for(lambda: counts(valkey)[1] >= 5 if run(valkey) else False, "some are replayed")
+    running = change(running, ratePerSecond=10, state="Paused")
+    wait_for_phase(valkey, "Paused")
+    moved = counts(valkey)[1]
+    wait_for(lambda: len(payloads(pulsar, topic)) == moved, "what was staged is published")
+    assert moved < 60
+    running = change(running, ratePerSecond=10)
+    wait_for(lambda: counts(valkey)[1] > moved, "it goes on")
+    change(running, state="Cancelled")
+    wait_for_phase(valkey, "Cancelled")
+    moved = counts(valkey)[1]
+    wait_for(lambda: payloads(pulsar, topic), "published")
+    wait_for(lambda: len(payloads(pulsar, topic)) == moved, "what was staged is published")
+    assert set(payloads(pulsar, topic)) <= set(letters)
+    assert left(pulsar, topic) == 60 - moved
+
+
+def test_p5_a_missing_dead_letter_topic_is_told_and_waited_for(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    topic = create_topic(pulsar, f"persistent://public/default/replay-{uuid.uuid4().hex[:8]}")
+    running = processes.start("bridge", bridge(valkey, pulsar, topic))
+    wait_for(lambda: f"{topic}-DLQ does not exist" in run(valkey).get("message", ""), "it says so", 60)
+    assert running.get("/livez")[0] == 200
+    create_topic(pulsar, f"{topic}-DLQ")
+    create_subscription(pulsar, f"{topic}-DLQ", DEAD_LETTER_SUBSCRIPTION)
+    wait_for_phase(valkey, "Completed")
+
+
+def test_letters_of_a_bridge_from_pulsar_go_to_the_topic_they_came_from(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    """Poison that was mended passes; poison that was not comes back as a letter that says how often it was replayed."""
+    topic = create_topic(pulsar, f"persistent://public/default/replay-{uuid.uuid4().hex[:8]}")
+    letters = create_topic(pulsar, f"{topic}-shop-DLQ")
+    create_subscription(pulsar, letters, DEAD_LETTER_SUBSCRIPTION)
+    spec = {
+        "source": {"pulsar": {"topic": topic, "subscription": "shop"}},
+        "sink": {"valkey": {"list": {"key": "events"}}},
+        "deduplicate": {"key": "id"},
+        **connections(valkey, pulsar),
+    }
+    publish(pulsar, topic, [b'{"order": 1}', b'{"id": 2}'])
+    first = processes.start("bridge", resource("PulsarBridge", "orders", spec)).wait_until_ready()
+    wait_for(lambda: backlog(pulsar, letters, DEAD_LETTER_SUBSCRIPTION) == 1, "a dead letter")
+    # a task of the other message failed for good: its letter came by another way
+    publish(
+        pulsar,
+        letters,
+        [b'{"id": 2}'],
+        batched=False,
+        properties={"REAL_TOPIC": topic, "HEADRACE_REASON": "TaskFailed"},
+    )
+    first.stop()
+    spec["replay"] = {"id": "a", "from": "DeadLetter"}
+    processes.start("bridge", resource("PulsarBridge", "orders", spec)).wait_until_ready()
+    wait_for_phase(valkey, "Completed")
+    with valkey.client() as client:
+        wait_for(lambda: client.llen("events") == 2, "the window does not swallow what is replayed")
+        assert [json.loads(each)["id"] for each in client.lrange("events", 0, -1)] == [2, 2]
+    wait_for(lambda: len(read_topic(pulsar, letters)) == 3, "the poison comes back")
+    assert read_topic(pulsar, letters)[-1].properties()["HEADRACE_REPLAYS"] == "1"
+    assert backlog(pulsar, letters, DEAD_LETTER_SUBSCRIPTION) == 1
