@@ -59,15 +59,15 @@ bench-bridge: ## the bridge against the ceiling of its libraries, 6 minutes; BEN
 	@$(PYTHON) -m testbed prepare pulsar
 	@$(PYTHON) -m tests.bench.bridge $(BENCH)
 
-# SEED and SCENARIO repeat one run that was printed.
-CRASHES = $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(SCENARIO),--scenario $(SCENARIO))
+# SEED, FIRST, KILLS and SCENARIO repeat one run that was printed (of the nightly form: the nightly target).
+CRASHES = $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST)) $(if $(KILLS),--kills $(KILLS)) $(if $(SCENARIO),--scenario $(SCENARIO))
 .PHONY: crash-test
-crash-test: ## kill bridge and Valkey KILLS (30) times while messages flow; count what was lost or doubled
+crash-test: ## kill, freeze and cut off bridge and brokers KILLS (30) times while messages flow; count what was lost or doubled
 	@$(PYTHON) -m testbed prepare pulsar
 	@$(PYTHON) -m tests.faults $(CRASHES)
 
 .PHONY: crash-test-nightly
-crash-test-nightly: ## the same with 200 kills, Pulsar's among them
+crash-test-nightly: ## the same 200 times: each fault at each step, Pulsar killed too, long outages
 	@$(PYTHON) -m testbed prepare pulsar
 	@$(PYTHON) -m tests.faults --nightly $(CRASHES)
 

@@ -35,14 +35,15 @@ class Pulsar(LoopbackServer):
         """For the admin REST API."""
         return f"http://{HOST}:{self._http_port}"
 
+    def advertised(self) -> str:
+        """The part of the configuration that says where clients are told to go."""
+        return f"advertisedAddress={HOST}\n"
+
     def command(self) -> Sequence[str | Path]:
         """The launcher that the image has too, with data and ports of this server."""
         configuration = self.directory / "standalone.conf"
-        ports = (
-            f"bindAddress={HOST}\nadvertisedAddress={HOST}\n"
-            f"brokerServicePort={self._binary_port}\nwebServicePort={self._http_port}\n"
-        )
-        configuration.write_text((IMAGE_SOURCES / "standalone.conf").read_text() + ports)
+        listening = f"bindAddress={HOST}\nbrokerServicePort={self._binary_port}\nwebServicePort={self._http_port}\n"
+        configuration.write_text((IMAGE_SOURCES / "standalone.conf").read_text() + listening + self.advertised())
         return [
             IMAGE_SOURCES / "pulsar",
             "standalone",

@@ -3,22 +3,26 @@
 import random
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.faults import naive
-from tests.faults.proxy import Proxy
-from tests.faults.scenario import BEHIND, PREFIX, SCENARIOS, Scenario, Servers
+from tests.faults.catalogue import SCENARIOS
+from tests.faults.network import PATIENCE_SECONDS, Network, ProxiedPulsar
+from tests.faults.scenario import BEHIND, PREFIX, Scenario, Servers
 from tests.faults.traffic import Traffic
 from tests.integration.dataplane import Headrace, wait_for
 
 RATE = 500
 NAIVE_RATE = 50
 """Messages a second. The naive bridge moves one at a time."""
-REACH_SECONDS = 90.0
-"""How long a state may take that is sure to come: the broker's own start takes 20 s at worst."""
+SHORTEST, LONGEST = 0.1, 0.8
+"""How many messages lie between two faults, in seconds of the traffic's rate."""
+RECOVERY_SECONDS = 30.0
+"""How long a fault waits for the bridge to have recovered from the one before."""
+HASTE = 0.3
+"""The share of faults that strike before the bridge has recovered from the one before."""
 
 
 class ExactValkey(Valkey):
@@ -37,7 +41,15 @@ class Bed:
     """What the faults act on."""
 
     def __init__(
-        self, scenario: Scenario, traffic: Traffic, directory: Path, chance: random.Random, control: bool
+        self,
+        scenario: Scenario,
+        traffic: Traffic,
+        networks: list[Network],
+        directory: Path,
+        chance: random.Random,
+        *,
+        control: bool,
+        mutant: str | None,
     ) -> None:
         self.scenario = scenario
         self.servers = scenario.servers
@@ -48,34 +60,61 @@ class Bed:
         """Where the next process that is started shall die by itself."""
         self.struck = 0
         """How many messages were accepted when the last fault struck."""
+        self.story: list[str] = []
+        """What befell it: each fault, and how many messages were accepted when it struck."""
         self.bridge: Headrace
         self.point: str | None = None
         """Where `bridge` will."""
+        self.mutant = mutant
+        self._networks = networks
         self._directory = directory
         self._started: list[Headrace] = []
+        self._placed: dict[int, Network] = {}
 
-    def start(self, point: str | None = None) -> Headrace:
-        """Start a process, beside the one that works."""
-        document = self.scenario.document()
+    def hear(self, what: str) -> None:
+        """Another run broke what this one uses too."""
+        self.story.append(f"{what} at {self.traffic.accepted}")
+
+    @property
+    def network(self) -> Network:
+        """The one that `bridge` is on."""
+        return self._placed[self.bridge.process.pid]
+
+    def start(self, point: str | None = None, *, beside: bool = False) -> Headrace:
+        """Start a process, on the first network or (*beside*) on the one that `bridge` is not on."""
+        network = self._networks[0]
+        if beside:
+            network = next(each for each in self._networks if each is not self.network)
+        document = self.scenario.document(network)
         if self.control:
             one = naive.start(document, self._directory, point)
+        elif self.mutant:
+            program = ("tests.faults.mutant", self.mutant, point or "")
+            one = Headrace.start("bridge", document, self._directory, program=program)
         else:
             one = Headrace.start("bridge", document, self._directory, deadly=point)
         self._started.append(one)
+        self._placed[one.process.pid] = network
         return one
 
     def succeed(self, one: Headrace, point: str | None = None) -> None:
-        """Let *one* be the bridge, and wait until it works, or died where it should."""
+        """Let *one* be the bridge, and wait until it works, or died or stopped where it should."""
         self.bridge, self.point = one, point
-        wait_for(
-            lambda: "moving to" in one.log() or (point is not None and one.process.poll() is not None),
-            f"{one.directory} works",
-            REACH_SECONDS,
-        )
+
+        def works() -> bool:
+            dead = one.process.poll()
+            assert dead is None or (point is not None and dead == -signal.SIGKILL), one.log()
+            return dead is not None or "moving to" in one.log() or (point is not None and stopped(one))
+
+        wait_for(works, f"{one.directory} works", PATIENCE_SECONDS)
 
     def bury(self, one: Headrace) -> None:
         """*one* was killed: its lease ends, now instead of after six seconds, which changes nothing but the time."""
-        assert one.process.wait(REACH_SECONDS) == -signal.SIGKILL, one.log()
+        assert one.process.wait(PATIENCE_SECONDS) == -signal.SIGKILL, one.log()
+        self.end_lease()
+
+    def end_lease(self) -> None:
+        """Let the lease run out now."""
         with self.servers.valkey.client() as client:
             client.delete(f"{PREFIX}:lease")
 
@@ -95,23 +134,58 @@ class Bed:
         """Whether the bridge is not far behind the traffic."""
         return self.scenario.behind(self.traffic.accepted) < BEHIND
 
+    def await_moment(self) -> None:
+        """Wait for a random message, and for the bridge to have recovered unless this fault is hasty.
+
+        The control is always struck in haste: it moves one message at a time and hardly keeps up. And so are mutants:
+        one that lost too much never catches up.
+        """
+        gap = self.chance.uniform(SHORTEST, LONGEST)
+        hasty = self.chance.random() < HASTE or self.control or self.mutant
+        self.flow(gap)
+        if not hasty:
+            # the count at the end tells of losses, not this
+            with suppress(AssertionError):
+                wait_for(self.caught_up, "the bridge has recovered", RECOVERY_SECONDS)
+        self.struck = self.traffic.accepted
+
+    def flow(self, seconds: float) -> None:
+        """Wait until the traffic has sent what it sends in that time."""
+        self.traffic.wait_for(self.traffic.accepted + int(seconds * self.traffic.rate))
+
     def end(self) -> None:
         """End what still runs."""
         for one in self._started:
             one.end()
 
 
+def stopped(one: Headrace) -> bool:
+    """Whether a SIGSTOP stopped it."""
+    stat = Path(f"/proc/{one.process.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
 @contextmanager
-def bed(name: str, broker: Pulsar, directory: Path, chance: random.Random, *, control: bool) -> Iterator[Bed]:
+def bed(
+    name: str,
+    broker: ProxiedPulsar,
+    directory: Path,
+    chance: random.Random,
+    *,
+    control: bool = False,
+    mutant: str | None = None,
+) -> Iterator[Bed]:
     """A stage for the scenario *name*, with its traffic running and a bridge at work."""
     directory.mkdir(parents=True)
     topic = f"persistent://public/default/{directory.name}"
-    with ExactValkey(directory / "valkey") as valkey, Proxy(valkey.port) as proxy:
-        scenario = SCENARIOS[name](Servers(valkey, proxy, broker, topic))
-        scenario.prepare()
+    with ExactValkey(directory / "valkey") as valkey, broker.networks(valkey) as networks:
+        scenario = SCENARIOS[name](Servers(valkey, broker, topic))
+        with broker.turn():
+            scenario.prepare()
         traffic = scenario.traffic(NAIVE_RATE if control else RATE)
-        stage = Bed(scenario, traffic, directory, chance, control)
+        stage = Bed(scenario, traffic, networks, directory, chance, control=control, mutant=mutant)
         try:
-            yield stage
+            with broker.heard(stage.hear):
+                yield stage
         finally:
             stage.end()

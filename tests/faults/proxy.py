@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback in front of Valkey: the network between it and the bridge, which can be taken away."""
+"""A TCP proxy on loopback in front of a server: the network between it and the bridge, which can be taken away."""
 
 import asyncio
 import contextlib
@@ -37,8 +37,12 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
     def resume(self) -> None:
-        """Let everything flow again, what was held back first."""
+        """Let everything flow again, what was held back first: it comes late, perhaps from one who died meanwhile."""
         self._loop.call_soon_threadsafe(self._flowing.set)
+
+    def restore(self) -> None:
+        """Let everything flow again, over new connections: what was held back is lost."""
+        self._loop.call_soon_threadsafe(self._restore)
 
     def reset(self) -> None:
         """Reset all connections."""
@@ -90,12 +94,19 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await source.read(65_536):
                 await self._flowing.wait()
+                if sink.is_closing():
+                    return
                 if answers and self._deaf:
                     self._deaf = False
                     self._reset()
                     return
                 sink.write(data)
                 await sink.drain()
+
+    def _restore(self) -> None:
+        self._deaf = False
+        self._reset()
+        self._flowing.set()
 
     def _reset(self) -> None:
         for writer in tuple(self._writers):

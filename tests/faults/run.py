@@ -5,9 +5,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.pulsar import Pulsar
-from tests.faults.bed import REACH_SECONDS, Bed, bed
-from tests.faults.fault import deal
+from tests.faults.bed import Bed, bed
+from tests.faults.catalogue import SCENARIOS
+from tests.faults.fault import Fault, deal, deal_named
+from tests.faults.mutant import MUTANTS
+from tests.faults.network import PATIENCE_SECONDS, ProxiedPulsar
 from tests.faults.verdict import Verdict, compare
 from tests.integration.dataplane import wait_for
 
@@ -22,8 +24,26 @@ class Plan:
     scenario: str
     seed: int
     kills: int
+    first: int = 0
+    """Number of its first fault among those that this seed deals to the scenario."""
     nightly: bool = False
     control: bool = False
+    mutant: str | None = None
+
+    def faults(self) -> list[Fault]:
+        """What will befall the bridge, in this order."""
+        chance = random.Random(f"{self.seed} {self.scenario}")
+        scenario = SCENARIOS[self.scenario]
+        if self.control:
+            deaths = [f"killed {step}" for step in scenario.naive_points]
+            return deal_named(scenario.naive_points, deaths * (self.kills // len(deaths)), chance)
+        if self.mutant:
+            return deal_named(scenario.points, MUTANTS[self.mutant].faults, chance)
+        return deal(scenario.points, self.first + self.kills, chance, nightly=self.nightly)[self.first :]
+
+    def __str__(self) -> str:
+        of = f" mutant={self.mutant.replace(' ', '-')}" if self.mutant else ""
+        return f"scenario={self.scenario} seed={self.seed} first={self.first} kills={self.kills}{of}"
 
 
 @dataclass(frozen=True)
@@ -31,26 +51,26 @@ class Report:
     """What came of a run."""
 
     plan: Plan
-    struck: list[str]
+    story: list[str]
     """Each fault, and how many messages were accepted when it struck."""
     sent: int
     verdict: Verdict
-    drained: bool
-    """False when the bridge did not come to an end in time: what it still had counts as lost."""
+    problem: str = ""
+    """Why it did not come to its end. What the bridge still had counts as lost."""
 
     @property
     def clean(self) -> bool:
         """Whether everything arrived once and in order."""
-        return self.verdict.clean and self.drained
+        return self.verdict.clean and not self.problem
 
     def __str__(self) -> str:
-        plan, verdict = self.plan, self.verdict
+        verdict = self.verdict
         numbers = {"lost": verdict.lost, "duplicated": verdict.duplicated, "disordered": verdict.disordered}
         counts = " ".join(f"{name}={len(found)}" for name, found in numbers.items())
         shown = "".join(f"; {name}: {_some(found)}" for name, found in numbers.items() if found)
         return (
-            f"seed={plan.seed} scenario={plan.scenario} kills={plan.kills} messages={self.sent} {counts}: "
-            f"{', '.join(self.struck)}{'' if self.drained else '; it did not come to an end'}{shown}"
+            f"{self.plan} messages={self.sent} {counts}: "
+            f"{', '.join(self.story)}{shown}{'; ' * bool(self.problem)}{self.problem}"
         )
 
 
@@ -58,40 +78,38 @@ def _some(numbers: list[int]) -> str:
     return " ".join(map(str, numbers[:SHOWN])) + (" …" if len(numbers) > SHOWN else "")
 
 
-def play(plan: Plan, broker: Pulsar, directory: Path) -> Report:
+def play(plan: Plan, broker: ProxiedPulsar, directory: Path) -> Report:
     """Play *plan*; the folder of its logs lies in *directory*."""
-    chance = random.Random(f"{plan.seed} {plan.scenario}")
-    folder = Path(tempfile.mkdtemp(prefix="control-" if plan.control else f"{plan.scenario}-", dir=directory))
-    with bed(plan.scenario, broker, folder / folder.name, chance, control=plan.control) as stage:
+    chance = random.Random(f"{plan.seed} {plan.scenario} {plan.first}")
+    kind = "control-" if plan.control else "mutant-" if plan.mutant else ""
+    folder = Path(tempfile.mkdtemp(prefix=f"{kind}{plan.scenario}-", dir=directory))
+    with bed(plan.scenario, broker, folder / folder.name, chance, control=plan.control, mutant=plan.mutant) as stage:
         try:
             with stage.traffic:
-                struck = _strike(stage, plan)
-            drained = _drain(stage)
+                _strike(stage, plan.faults())
+            problem = _drain(stage)
             stage.bridge.stop()
         except BaseException as error:
             error.add_note(f"in {plan}; logs: {folder}")
             raise
-        verdict = compare(stage.traffic.accepted, stage.scenario.found())
-    return Report(plan, struck, stage.traffic.accepted, verdict, drained)
+        with broker.turn():
+            found = stage.scenario.found()
+    verdict = compare(stage.traffic.accepted, found)
+    return Report(plan, stage.story, stage.traffic.accepted, verdict, problem)
 
 
-def _strike(stage: Bed, plan: Plan) -> list[str]:
+def _strike(stage: Bed, faults: list[Fault]) -> None:
     """All the faults, one after the other."""
-    scenario = stage.scenario
-    points = scenario.naive_points if plan.control else scenario.points
-    faults = deal(points, plan.kills, stage.chance, only_deaths=plan.control, nightly=plan.nightly)
     stage.succeed(stage.start(faults[0].point), faults[0].point)
-    struck = []
     for index, fault in enumerate(faults):
         stage.successor_point = faults[index + 1].point if index + 1 < len(faults) else None
         fault.strike(stage)
-        struck.append(f"{fault.name} at {stage.struck}")
-    return struck
+        stage.story.append(f"{fault.name} at {stage.struck}")
 
 
-def _drain(stage: Bed) -> bool:
+def _drain(stage: Bed) -> str:
     try:
-        wait_for(stage.scenario.drained, "the bridge is done", REACH_SECONDS)
-    except AssertionError:
-        return False
-    return True
+        wait_for(stage.scenario.drained, "the bridge is done", PATIENCE_SECONDS)
+    except AssertionError as error:
+        return str(error)
+    return ""

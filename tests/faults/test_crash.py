@@ -1,46 +1,51 @@
 """The crash harness in its short form; `make crash-test` is the long one."""
 
-import random
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
+from operator import attrgetter
 
 import pytest
 
-from testbed.pulsar import Pulsar
-from tests.faults.__main__ import control, plans, total
-from tests.faults.fault import deal
+from tests.faults.__main__ import AT_A_TIME, NIGHTLY_KILLS, control, mutants, plans, total
+from tests.faults.catalogue import SCENARIOS
+from tests.faults.fault import ANYWHERE, NIGHTLY, STEPS
+from tests.faults.network import ProxiedPulsar
 from tests.faults.run import Plan, Report, play
-from tests.faults.scenario import SCENARIOS, ListToPulsar
+from tests.faults.scenario import Scenario
 from tests.faults.verdict import Found, Verdict, compare
 
 SEED = 1
-KILLS = 22
-"""With those of the control it is 30."""
+KILLS = 30
+ALL = list(SCENARIOS)
+
+Played = dict[Plan, Future[Report]]
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulsar]:
-    """A Pulsar that these tests may freeze."""
-    with Pulsar(tmp_path_factory.mktemp("pulsar")) as server:
-        yield server
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    """All runs, side by side: the bridge's own, the control's and the mutants'."""
+    directory = tmp_path_factory.mktemp("crash")
+    with ProxiedPulsar(directory / "pulsar", AT_A_TIME) as broker, ThreadPoolExecutor(AT_A_TIME) as pool:
+        all_plans = [*plans(SEED, KILLS, ALL), *control(SEED, ALL), *mutants(SEED, ALL)]
+        yield {plan: pool.submit(play, plan, broker, directory) for plan in all_plans}
 
 
-def play_two_at_a_time(played: Iterable[Plan], broker: Pulsar, directory: Path) -> list[Report]:
-    """The reports in the order of the plans. Most of a run is waiting."""
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda plan: play(plan, broker, directory), played))
-
-
-def test_p1_p2_nothing_is_lost_or_doubled_whatever_is_killed(broker: Pulsar, tmp_path: Path) -> None:
-    reports = play_two_at_a_time(plans(SEED, KILLS, list(SCENARIOS), nightly=False), broker, tmp_path)
+def test_p1_p2_nothing_is_lost_or_doubled_whatever_is_killed(played: Played) -> None:
+    reports = [played[plan].result() for plan in plans(SEED, KILLS, ALL)]
     assert [str(report) for report in reports if not report.clean] == []
 
 
-def test_p1_p2_the_harness_catches_a_naive_bridge(broker: Pulsar, tmp_path: Path) -> None:
-    popping, acknowledging = play_two_at_a_time(control(SEED, list(SCENARIOS)), broker, tmp_path)
+def test_p1_p2_the_harness_catches_a_naive_bridge(played: Played) -> None:
+    popping, acknowledging = (played[plan].result() for plan in control(SEED, ALL))
     assert total([popping])[0] > 0, "who pops and then sends loses what is in his hands"
     assert total([acknowledging])[1] > 0, "who pushes and then acknowledges doubles it"
+
+
+@pytest.mark.parametrize("plan", list(mutants(SEED, ALL)), ids=lambda plan: plan.mutant)
+def test_p1_p2_the_harness_catches_the_bridge_with_one_mistake(played: Played, plan: Plan) -> None:
+    report = played[plan].result()
+    assert sum(total([report])) > 0, str(report)
 
 
 def test_p1_p2_both_ends_are_compared() -> None:
@@ -51,21 +56,33 @@ def test_p1_p2_both_ends_are_compared() -> None:
 
 def test_a_seed_decides_on_the_faults() -> None:
     def names(seed: int) -> list[tuple[str, str | None]]:
-        chance = random.Random(seed)
-        faults = deal(ListToPulsar.points, 30, chance, only_deaths=False, nightly=False)
-        return [(fault.name, fault.point) for fault in faults]
+        return [(fault.name, fault.point) for fault in Plan("list-to-pulsar", seed, 30).faults()]
 
     assert names(1) == names(1) != names(2)
-    assert {f"killed {point}" for point in ListToPulsar.points} <= {name for name, _ in names(1)}
 
 
-@pytest.mark.parametrize(("kills", "runs"), [(1, 1), (12, 5), (30, 5), (200, 25)])
-def test_kills_are_shared_out(kills: int, runs: int) -> None:
-    shared = list(plans(1, kills, list(SCENARIOS), nightly=False))
-    assert len(shared) == runs
-    assert sum(plan.kills for plan in shared) == kills
+def test_every_scenario_comes_to_every_fault_by_night() -> None:
+    dealt: dict[str, set[str]] = {name: set() for name in SCENARIOS}
+    for plan in plans(1, NIGHTLY_KILLS, ALL, nightly=True):
+        dealt[plan.scenario] |= {fault.name for fault in plan.faults()}
+    for name, scenario in SCENARIOS.items():
+        steps = {f"{fault} {step}" for fault in STEPS for step in scenario.points}
+        assert dealt[name] == {*ANYWHERE, *NIGHTLY, *steps}, name
+
+
+@pytest.mark.parametrize("kills", [1, 12, 30, 200, 201])
+def test_kills_are_shared_out(kills: int) -> None:
+    assert sum(plan.kills for plan in plans(1, kills, ALL)) == kills
 
 
 def test_a_run_can_be_played_alone() -> None:
-    one = list(plans(1, 30, list(SCENARIOS), nightly=False))[3]
-    assert list(plans(one.seed, one.kills, [one.scenario], nightly=False)) == [one]
+    one = list(plans(1, 200, ALL, nightly=True))[-1]
+    assert one.first > 0
+    assert list(plans(one.seed, one.kills, [one.scenario], nightly=True, first=one.first)) == [one]
+
+
+@pytest.mark.parametrize("scenario", list(SCENARIOS.values()), ids=list(SCENARIOS))
+def test_every_step_is_a_call_of_the_bridge(scenario: type[Scenario]) -> None:
+    for point in [*scenario.points.values(), *scenario.naive_points.values()]:
+        module, _, method = point.call.removesuffix("@before").partition(":")
+        assert callable(attrgetter(method)(import_module(module)))

@@ -12,12 +12,11 @@ import valkey
 
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
+from tests.faults.network import PATIENCE_SECONDS
 from tests.integration.dataplane import wait_for
 
 BURST = 10
 KEYS = 13
-RESOLVE_SECONDS = 90.0
-"""How long the fate of a send may stay unknown: a Pulsar that was killed needs some 20 s."""
 
 
 def payload(number: int) -> str:
@@ -44,7 +43,7 @@ class Traffic(ABC):
 
     def wait_for(self, offset: int) -> None:
         """Wait until that many messages are accepted."""
-        wait_for(lambda: self.accepted >= offset or self._error, f"message {offset} is accepted", RESOLVE_SECONDS)
+        wait_for(lambda: self.accepted >= offset or self._error, f"message {offset} is accepted", PATIENCE_SECONDS)
         self._raise()
 
     def __enter__(self) -> Self:
@@ -108,7 +107,7 @@ class ValkeyTraffic(Traffic):
                 self.accepted = last
 
     def _push(self, push: Any, arguments: list[str | int]) -> None:
-        deadline = time.monotonic() + RESOLVE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 push(keys=[self._key, f"producer-of-{self._key}"], args=arguments)
@@ -141,7 +140,7 @@ class TopicTraffic(Traffic):
                 if self._sent - self.accepted < 50 * BURST:  # else the broker is away
                     self._send(producer)
                 assert not self._refused, self._refused
-            wait_for(lambda: self.accepted == self._sent, "the broker confirms everything", RESOLVE_SECONDS)
+            wait_for(lambda: self.accepted == self._sent, "the broker confirms everything", PATIENCE_SECONDS)
         finally:
             client.close()
 

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,10 +166,12 @@ class Headrace:
         secrets: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         deadly: str | None = None,
+        program: Sequence[str] = ("headrace.cli",),
     ) -> Self:
         """Start it in a folder of its own under *directory*.
 
         *deadly*: ``module:Class.method`` at whose call the process is killed, see `tests.integration.deadly`.
+        *program*: what runs instead, a module with its first arguments.
         """
         number = len(list(directory.glob(f"{command}-*")))
         folder = directory / f"{command}-{number}"
@@ -190,7 +192,8 @@ class Headrace:
             "HOSTNAME": f"{command}-{number}",
             **(environment or {}),
         }
-        program = ["tests.integration.deadly", deadly] if deadly else ["headrace.cli"]
+        if deadly:
+            program = ("tests.integration.deadly", deadly)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *program, command, "--config", str(config)],

@@ -1,0 +1,15 @@
+"""All scenarios by name."""
+
+from collections.abc import Mapping
+
+from tests.faults.scenario import Scenario
+from tests.faults.to_pulsar import KeyedListToPulsar, ListToPulsar, StreamToPulsar
+from tests.faults.to_valkey import PulsarToCelery, PulsarToList
+
+SCENARIOS: Mapping[str, type[Scenario]] = {
+    "list-to-pulsar": ListToPulsar,
+    "list-to-pulsar-keyed": KeyedListToPulsar,
+    "stream-to-pulsar": StreamToPulsar,
+    "pulsar-to-list": PulsarToList,
+    "pulsar-to-celery": PulsarToCelery,
+}

@@ -1,0 +1,146 @@
+"""The real bridge with one mistake, which the harness must catch.
+
+`python -m tests.faults.mutant NAME POINT COMMAND …`, POINT as for `tests.integration.deadly`, or empty.
+"""
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import valkey
+
+from headrace.bridge.batch import Batch
+from headrace.bridge.cut import Cut, CutStore
+from headrace.bridge.delivery import Delivered, DeliveryStore
+from headrace.bridge.inward import Inward
+from headrace.bridge.routing import Routing
+from headrace.cli.main import main
+from tests.integration.deadly import arm
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake, and what shows it."""
+
+    mutate: Callable[[], None]
+    scenario: str
+    faults: tuple[str, ...]
+    """They strike in turn, see `fault.py`."""
+
+
+def instead(owner: type, name: str) -> Callable[[Callable[..., Any]], None]:
+    """Put a function in the place of a method, which must exist and is given to it first."""
+    original = getattr(owner, name)
+
+    def put(mistaken: Callable[..., Any]) -> None:
+        @functools.wraps(original)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            return mistaken(original, *args, **kwargs)
+
+        setattr(owner, name, method)
+
+    return put
+
+
+def acknowledge_before_push() -> None:
+    """What is received is acknowledged at once."""
+
+    @instead(Inward, "_move")
+    def move(original: Callable[..., None], self: Any, messages: Iterable[Any], started: float) -> None:
+        received = list(messages)
+        for last in {message.topic_name(): message.message_id() for message in received}.values():
+            self._consumer._consumer.acknowledge_cumulative(last)
+        original(self, received, started)
+
+
+def forget_the_watermark() -> None:
+    """What was pushed already is pushed again."""
+
+    @instead(DeliveryStore, "push")
+    def push(original: Callable[..., Delivered], self: DeliveryStore, batch: Batch) -> Delivered:
+        for partition in set(batch.partitions):
+            self.forget(partition)
+        return original(self, batch)
+
+
+def commit_before_publish() -> None:
+    """A cut is forgotten as soon as it is made."""
+
+    @instead(CutStore, "next")
+    def following(original: Callable[..., list[Cut]], self: CutStore, *arguments: Any) -> list[Cut]:
+        cuts = original(self, *arguments)
+        for cut in cuts:
+            self.commit(cut)
+        return cuts
+
+
+def forget_the_cut() -> None:
+    """What is found in flight at the start is taken for done."""
+
+    @instead(CutStore, "next")
+    def following(original: Callable[..., list[Cut]], self: CutStore, *arguments: Any) -> list[Cut]:
+        cuts = original(self, *arguments)
+        if cuts and cuts[0].pending:
+            for cut in cuts:
+                self.commit(cut)
+            cuts = original(self, *arguments)
+        return cuts
+
+
+def new_ids_on_replay() -> None:
+    """A cut that is found in flight is sent with ids that Pulsar does not know yet."""
+    stored: dict[int, int] = {}
+
+    def as_stored(cut: Cut) -> Cut:
+        return replace(cut, first=stored.get(cut.first, cut.first))
+
+    @instead(CutStore, "next")
+    def following(
+        original: Callable[..., list[Cut]], self: CutStore, routing: Routing, floor: int, newest: Cut | None = None
+    ) -> list[Cut]:
+        cuts = original(self, routing, floor, newest and as_stored(newest))
+        if not (cuts and cuts[0].pending):
+            return cuts
+        changed, free = [], max(floor, cuts[-1].last) + 1
+        for cut in cuts:
+            stored[free] = cut.first
+            changed.append(replace(cut, first=free))
+            free += len(cut.entries)
+        return changed
+
+    @instead(CutStore, "commit")
+    def commit(original: Callable[..., None], self: CutStore, cut: Cut) -> None:
+        original(self, as_stored(cut))
+
+
+def push_unasked() -> None:
+    """The script does not ask whether somebody else has pushed meanwhile."""
+    question = "(redis.call('HGET', watermark, ARGV[at]) or '') ~= ARGV[at + 1]"
+
+    @instead(valkey.Valkey, "register_script")
+    def register(original: Callable[..., Any], self: valkey.Valkey, text: str) -> Any:
+        return original(self, text.replace(question, "false"))
+
+
+MUTANTS: Mapping[str, Mutant] = {
+    "acknowledge before push": Mutant(
+        acknowledge_before_push,
+        "pulsar-to-list",
+        ("held, then killed before the push", "killed while cut off from Valkey"),
+    ),
+    "forget the watermark": Mutant(forget_the_watermark, "pulsar-to-list", ("killed after the push",) * 2),
+    "push unasked": Mutant(push_unasked, "pulsar-to-list", ("frozen and replaced before the push",)),
+    "commit before publish": Mutant(commit_before_publish, "list-to-pulsar", ("killed after the cut",) * 2),
+    "forget the cut": Mutant(forget_the_cut, "list-to-pulsar", ("killed after the cut",) * 2),
+    "new ids on replay": Mutant(new_ids_on_replay, "stream-to-pulsar", ("killed before the commit",) * 2),
+}
+
+
+if __name__ == "__main__":
+    name, point, *command = sys.argv[1:]
+    MUTANTS[name].mutate()
+    if point:
+        arm(point)
+    sys.exit(main(command))

@@ -1,0 +1,86 @@
+"""Pulsar to Valkey."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tests.faults.network import Network
+from tests.faults.scenario import LIST, Point, Scenario
+from tests.faults.traffic import TopicTraffic, Traffic
+from tests.faults.verdict import Found
+from tests.integration.dataplane import backlog, create_topic
+
+SUBSCRIPTION = "shop"
+
+
+class PulsarToList(Scenario):
+    """Pulsar to Valkey, as entries of a list; each partition keeps its order, so each key too."""
+
+    points: Mapping[str, Point] = {
+        "before the push": Point("headrace.bridge.delivery:DeliveryStore.push@before", 6),
+        "after the push": Point("headrace.bridge.delivery:DeliveryStore.push", 6),
+        "before an acknowledgement": Point("_pulsar:Consumer.acknowledge_cumulative@before", 3),
+        "after an acknowledgement": Point("_pulsar:Consumer.acknowledge_cumulative", 3),
+    }
+    leased = False
+    source: Mapping[str, Any] = {}
+    """Fields beside topic and subscription."""
+    sink: Mapping[str, Any] = {"list": {"key": LIST}}
+    naive_points: Mapping[str, Point] = {
+        "after the receive": Point("tests.faults.naive:TopicToList.take", 30),
+        "after the push": Point("tests.faults.naive:TopicToList.give", 30),
+    }
+
+    def prepare(self) -> None:
+        """The source, with deduplication for the producer's sake, and where poison would go."""
+        create_topic(self.servers.pulsar, self.servers.topic, 2)
+        create_topic(self.servers.pulsar, f"{self.servers.topic}-{SUBSCRIPTION}-DLQ")
+
+    def document(self, network: Network) -> dict[str, Any]:
+        """From two partitions."""
+        source = {"topic": self.servers.topic, "subscription": SUBSCRIPTION, **self.source}
+        return self._bridge(network, {"pulsar": source}, {"valkey": self.sink})
+
+    def traffic(self, rate: int) -> Traffic:
+        """Publishes to the topic."""
+        return TopicTraffic(self.servers.pulsar, self.servers.topic, rate)
+
+    def behind(self, accepted: int) -> int:
+        """What the list lacks."""
+        with self.servers.valkey.client() as client:
+            return accepted - int(client.llen(LIST))
+
+    def drained(self) -> bool:
+        """Everything is acknowledged."""
+        try:
+            return backlog(self.servers.pulsar, self.servers.topic, SUBSCRIPTION) == 0
+        except (OSError, KeyError):
+            return False  # a broker that was killed just now
+
+    def found(self) -> list[Found]:
+        """The list from its right end, where consumers take."""
+        with self.servers.valkey.client() as client:
+            entries: list[str] = client.lrange(LIST, 0, -1)
+        messages = [self.message(entry) for entry in reversed(entries)]
+        return [Found(message["id"], message["key"]) for message in messages]
+
+    def message(self, entry: str) -> dict[str, Any]:
+        """What the producer sent, out of an entry."""
+        message: dict[str, Any] = json.loads(entry)
+        return message
+
+
+class PulsarToCelery(PulsarToList):
+    """As Celery tasks, in a queue with the list's name, and in small batches."""
+
+    source: Mapping[str, Any] = {"batching": {"maxMessages": 20}}
+    sink: Mapping[str, Any] = {"celery": {"task": "shop.price", "queue": LIST}}
+
+    def message(self, entry: str) -> dict[str, Any]:
+        """The only argument of a task in Celery's message protocol 2."""
+        task = json.loads(entry)
+        [argument], keywords, _ = json.loads(task["body"])
+        assert keywords == {}
+        assert task["headers"]["task"] == "shop.price"
+        message: dict[str, Any] = argument
+        return message
