@@ -318,3 +318,8 @@ def delete_schema(broker: Pulsar, topic: str) -> None:
 
 def _schema_path(topic: str) -> str:
     return f"/admin/v2/schemas/{topic.removeprefix('persistent://')}/schema"
+
+
+def entries_added(broker: Pulsar, topic: str) -> int:
+    """Entries that a topic was given since it was loaded: batches, single messages and chunks."""
+    return int(_admin(broker, "GET", f"{admin_path(topic)}/internalStats")["entriesAddedCounter"])

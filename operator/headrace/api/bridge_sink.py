@@ -66,6 +66,9 @@ class PulsarSink(ApiModel):
     envelope: Envelope = Envelope.RAW
     """Raw (the default): the payload as it is. JSON: an object with id, source, time, key, properties and payload.
     CloudEvents: a CloudEvent 1.0 in structured mode."""
+    chunking: bool = False
+    """Publish a message that is larger than the broker takes in chunks, which consumers put together again, instead of
+    as a dead letter. Default false."""
 
     @property
     def selectors(self) -> list[str]:

@@ -4,54 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from enum import Enum
 
 from headrace.bridge.cut import Cut
 from headrace.bridge.message import Message, as_too_large
 from headrace.bridge.record import converter, sealer
 
+_Pairs = list[tuple[int, Message]]
+
+
+class Way(Enum):
+    """How a frame travels; each way has a producer of its own."""
+
+    BATCHED = "batched"
+    """One batch, all or nothing."""
+    CHUNKED = "chunks"
+    """One by one, in chunks, between the batches of its partition."""
+    DEAD_LETTERS = "dead-letters"
+    """One by one, in chunks where they are large."""
+
 
 @dataclass(frozen=True)
 class Frame:
-    """What one partition gets of a cut."""
+    """What one partition gets of a cut, or a part of it."""
 
     topic: str
     """The partition's own topic."""
-    batched: bool
-    """One batch, all or nothing; dead letters go one by one, in chunks when they are large."""
-    messages: list[tuple[int, Message]]
+    way: Way
+    messages: _Pairs
     """Sequence ids, rising, and messages."""
     cut: str
     """Which cut it is of, for the property ``HEADRACE_CUT``."""
 
     @property
+    def batched(self) -> bool:
+        """Whether it is one batch."""
+        return self.way is Way.BATCHED
+
+    @property
+    def dead(self) -> bool:
+        """Whether it holds dead letters."""
+        return self.way is Way.DEAD_LETTERS
+
+    @property
     def first(self) -> int:
-        """The frame's sequence id, by which the broker knows it again."""
+        """The first sequence id; of a batch the one by which the broker knows it again."""
         return self.messages[0][0]
 
 
-def cut_id(cut: Cut) -> str:
-    """How ``HEADRACE_CUT`` names the cut."""
-    return f"{cut.routing.source}:{cut.first}"
-
-
 def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
-    """The cut's frames. The same cut gives the same frames, in any process and version that shares this rule.
+    """The cut's frames, those of a partition in their order. The same cut gives the same frames, in any process and
+    version that shares this rule.
 
-    *too_large*: ids of messages that the broker was found not to take.
+    *too_large*: ids of messages that the broker was found not to take in one piece.
     """
-    convert, routing, identity = converter(cut.routing), cut.routing, cut_id(cut)
+    convert, routing = converter(cut.routing), cut.routing
     sealed = sealer(routing, cut.made)
-    found: dict[tuple[bool, int], list[tuple[int, Message]]] = {}
+    found: dict[tuple[bool, int], list[tuple[Way, _Pairs]]] = {}
     for sequence_id, entry in enumerate(cut.entries, cut.first):
         message = convert(entry)
-        if sequence_id in too_large:
-            message = as_too_large(message, routing.source, "than the broker takes.")
-        elif sealed is not None:
+        if sealed is not None:
             message = sealed(message, sequence_id)
+        if sequence_id in too_large and message.reason is None:
+            if routing.chunking:
+                message.large = True
+            else:
+                message = as_too_large(convert(entry), routing.source, "than the broker takes.")
         dead = message.reason is not None
+        way = Way.DEAD_LETTERS if dead else Way.CHUNKED if message.large else Way.BATCHED
         target = routing.dead_letter if dead else routing.sink
-        found.setdefault((dead, target.partition_of(message.key, cut.first)), []).append((sequence_id, message))
+        key = dead, target.partition_of(message.key, cut.first)
+        runs = found.get(key)
+        if runs is None:
+            runs = found[key] = [(way, [])]
+        elif runs[-1][0] is not way:
+            runs.append((way, []))
+        runs[-1][1].append((sequence_id, message))
+    identity = f"{cut.made}-{cut.first}"
     return [
-        Frame((routing.dead_letter if dead else routing.sink).partition_topic(partition), not dead, messages, identity)
-        for (dead, partition), messages in found.items()
+        Frame(
+            (routing.dead_letter if dead else routing.sink).partition_topic(partition),
+            way,
+            messages,
+            f"{routing.source}/dead-letters:{identity}" if dead else f"{routing.source}:{identity}",
+        )
+        for (dead, partition), runs in found.items()
+        for way, messages in runs
     ]

@@ -134,6 +134,7 @@ def _loops(
             envelope=spec.sink.pulsar.envelope,
             properties=spec.sink.pulsar.properties,
             event_time=spec.sink.pulsar.event_time,
+            chunking=spec.sink.pulsar.chunking,
         )
         outward = Outward(line, server, client, health, metrics, stop)
         channels = spec.source.valkey.pub_sub

@@ -19,6 +19,8 @@ class Message:
     """Milliseconds since the epoch."""
     reason: str | None = None
     """Why it is a dead letter; None for the sink."""
+    large: bool = False
+    """It is larger than the broker takes in one piece, and goes in chunks."""
 
 
 class PoisonError(Exception):

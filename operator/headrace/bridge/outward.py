@@ -12,7 +12,7 @@ from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ValkeySource
 from headrace.api.policy import Batching
 from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
-from headrace.bridge.frame import Frame, cut_id, frames
+from headrace.bridge.frame import Frame, Way, frames
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.publisher import Publisher, PublishError, Transmission
@@ -72,6 +72,7 @@ class Line:
     envelope: Envelope = Envelope.RAW
     properties: Mapping[str, str] = field(default_factory=dict)
     event_time: str | None = None
+    chunking: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,12 +209,15 @@ class Outward:
             envelope=line.envelope,
             properties=dict(line.properties),
             event_time=line.event_time,
+            chunking=line.chunking,
         )
         # A line of dead letters has no other messages, so no producer for them.
         if line.sink_topic != line.dead_letter_topic:
-            self._open_producers(routing.sink, batched=True)
+            self._open_producers(routing.sink, Way.BATCHED)
+            if line.chunking:
+                self._open_producers(routing.sink, Way.CHUNKED)
         try:
-            self._open_producers(routing.dead_letter, batched=False)
+            self._open_producers(routing.dead_letter, Way.DEAD_LETTERS)
         except TopicNotFoundError:
             _log.warning("%s: the dead-letter topic %s does not exist", self._name, line.dead_letter_topic)
             if not line.main:
@@ -222,9 +226,9 @@ class Outward:
         _log.info("%s: moving to %s", self._name, line.sink_topic)
         return routing
 
-    def _open_producers(self, target: Target, *, batched: bool) -> None:
+    def _open_producers(self, target: Target, way: Way) -> None:
         for partition in range(max(target.partitions, 1)):
-            known = self._publisher.open(target.partition_topic(partition), batched=batched)
+            known = self._publisher.open(target.partition_topic(partition), way)
             self._floor = max(self._floor, known)
 
     def _depart(self, cuts: list[Cut]) -> list[_Flight]:
@@ -258,16 +262,15 @@ class Outward:
     def _missing(self, cut: Cut, parts: list[Frame]) -> list[Frame]:
         """What of a cut that was in flight before must be sent again, as far as the broker will not tell itself."""
         missing = []
+        found: dict[tuple[str, str], int] = {}
         for frame in parts:
-            known = self._publisher.open(frame.topic, batched=frame.batched)
-            if known >= 0 and frame.batched:
-                missing.append(frame)  # the broker remembers this producer and drops what it has
+            if self._publisher.open(frame.topic, frame.way) >= 0:
+                missing.append(frame)  # the broker remembers this producer's batches and drops what it has
                 continue
-            # Sent one by one, the highest known id is exact. Nothing is sent again that landed: the broker (4.0.7)
-            # drops only the first chunks of a chunked message, and would leave a stray last one.
-            if known < 0:
-                known = last_landed(self._pulsar, frame.topic, cut_id(cut), cut.made, self._while_publishing)
-            landed = sum(sequence_id <= known for sequence_id, _ in frame.messages)
+            mark = frame.topic, frame.cut
+            if mark not in found:
+                found[mark] = last_landed(self._pulsar, *mark, cut.made, self._while_publishing)
+            landed = sum(sequence_id <= found[mark] for sequence_id, _ in frame.messages)
             if landed < len(frame.messages):
                 missing.append(replace(frame, messages=frame.messages[landed:]))
         _log.info(
@@ -325,9 +328,9 @@ class Outward:
 
     def _count(self, parts: list[Frame], status: str) -> None:
         for frame in parts:
-            topic = self._line.sink_topic if frame.batched else self._line.dead_letter_topic
+            topic = self._line.dead_letter_topic if frame.dead else self._line.sink_topic
             self._metrics.forwarded.labels(topic=topic, status=status).inc(len(frame.messages))
-            if status == "success" and self._line.main and not frame.batched:
+            if status == "success" and self._line.main and frame.dead:
                 for _, message in frame.messages:
                     if message.reason is not None:
                         self._metrics.dead_letters.labels(reason=message.reason).inc()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from headrace.api.bridge_sink import Compression
 from headrace.api.policy import MOST_MESSAGES
-from headrace.bridge.frame import Frame
+from headrace.bridge.frame import Frame, Way
 from headrace.bridge.pulsar_client import build
 from headrace.bridge.pulsar_library import Client, Producer, PulsarError, core
 
@@ -40,22 +41,45 @@ class PublishError(Exception):
         """Id of the message that is larger than the broker takes, if that is why."""
 
 
-class _Writer:
-    """A producer with a thread of its own, because ``flush`` blocks until the broker has the frame.
+@dataclass
+class _Sender:
+    """A producer, and the ids that it gives to messages that go one by one."""
 
-    One frame is on its way at a time: would a later one arrive where an earlier one did not, the broker would take the
-    earlier one for a repetition when it came again, and drop it.
+    producer: Producer
+    next_id: int
+
+    def wire_id(self, frame: Frame, sequence_id: int) -> int:
+        """The id under which the broker gets a message.
+
+        A batch keeps its own: the broker drops what it has. Of a message in chunks the broker (4.0.7) drops only the
+        last chunk, and after a reload it takes the torso of one for the whole; consumers know chunks by producer name
+        and id, and mistake those of another try for a torso's. So each try has new ids, above all earlier ones, and
+        what landed is read from the topic.
+        """
+        if frame.batched:
+            return sequence_id
+        self.next_id = max(self.next_id + 1, time.time_ns() // 1000)
+        return self.next_id
+
+
+_Work = tuple[Frame, _Sender, Callable[[PublishError | None], None]]
+
+
+class _Writer:
+    """The thread of one partition's topic, because ``flush`` blocks until the broker has the frame.
+
+    One frame is on its way at a time, whichever producer it goes by: order, and would a later one arrive where an
+    earlier one did not, the broker would take the earlier one for a repetition when it came again, and drop it.
     """
 
-    def __init__(self, topic: str, producer: Producer) -> None:
-        self.producer = producer
+    def __init__(self, topic: str) -> None:
         self._failed = False
-        self._work: queue.SimpleQueue[tuple[Frame, Callable[[PublishError | None], None]] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=f"publish {topic}", daemon=True).start()
 
-    def write(self, frame: Frame, done: Callable[[PublishError | None], None]) -> None:
+    def write(self, frame: Frame, sender: _Sender, done: Callable[[PublishError | None], None]) -> None:
         """Send *frame*; *done* is called with None, or with what went wrong."""
-        self._work.put((frame, done))
+        self._work.put((frame, sender, done))
 
     def end(self) -> None:
         """Let the thread end when it has nothing left to do."""
@@ -63,62 +87,63 @@ class _Writer:
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
-            frame, done = work
-            problem = self._outcome(frame)
+            frame, sender, done = work
+            problem = self._outcome(frame, sender)
             self._failed = problem is not None
             done(problem)
 
-    def _outcome(self, frame: Frame) -> PublishError | None:
+    def _outcome(self, frame: Frame, sender: _Sender) -> PublishError | None:
         if self._failed:
             return PublishError(f"{frame.topic} did not take the frame before")
         try:
-            self._send(frame)
+            self._send(frame, sender)
         except PublishError as error:
             return error
         except Exception as error:  # whatever it is, the cut is safe and the caller must hear of it
             return PublishError(f"{frame.topic} did not take a frame: {type(error).__name__}: {error}")
         return None
 
-    def _send(self, frame: Frame) -> None:
-        problem = self._try(frame)
+    def _send(self, frame: Frame, sender: _Sender) -> None:
+        problem = _try(frame, sender)
         if problem == TOO_BIG and frame.batched:
             # A broker with a lower limit than ours: halves, always the same ones, so that a replay repeats them.
             if len(frame.messages) == 1:
                 raise PublishError(f"message {frame.first} is larger than the broker takes", frame.first)
             middle = len(frame.messages) // 2
             for half in (frame.messages[:middle], frame.messages[middle:]):
-                self._send(replace(frame, messages=half))
+                self._send(replace(frame, messages=half), sender)
         elif problem is not None:
             raise PublishError(f"{frame.topic} did not take a frame: {problem}")
 
-    def _try(self, frame: Frame) -> str | None:
-        problems: list[str] = []
-        answered = threading.Event()
-        expected = 1 if frame.batched else len(frame.messages)
-        answers: list[None] = []
 
-        def on_sent(result: object, _: object) -> None:
-            if result != core.Result.Ok:
-                problems.append(str(result).removeprefix("Result."))
-            answers.append(None)
-            if len(answers) == expected:
-                answered.set()
+def _try(frame: Frame, sender: _Sender) -> str | None:
+    problems: list[str] = []
+    answered = threading.Event()
+    expected = 1 if frame.batched else len(frame.messages)
+    answers: list[None] = []
 
-        send = self.producer._producer.send_async
-        # A frame has one fate, so its last message alone asks: a callback each would cost a switch to Python each.
-        silent = frame.messages[:-1] if frame.batched else []
-        for sequence_id, item in silent:
-            send(build(item, sequence_id, None), None)
-        for sequence_id, item in frame.messages[len(silent) :]:
-            send(build(item, sequence_id, f"{frame.cut}:{sequence_id}"), on_sent)
-        try:
-            self.producer.flush()
-        except PulsarError as error:
-            return type(error).__name__
-        # flush returns when all is answered; the callback may still be on its way from the client's thread
-        if not answered.wait(10):
-            return "no answer"
-        return problems[0] if problems else None
+    def on_sent(result: object, _: object) -> None:
+        if result != core.Result.Ok:
+            problems.append(str(result).removeprefix("Result."))
+        answers.append(None)
+        if len(answers) == expected:
+            answered.set()
+
+    send = sender.producer._producer.send_async
+    # A frame has one fate, so its last message alone asks: a callback each would cost a switch to Python each.
+    silent = frame.messages[:-1] if frame.batched else []
+    for sequence_id, item in silent:
+        send(build(item, sequence_id, None), None)
+    for sequence_id, item in frame.messages[len(silent) :]:
+        send(build(item, sender.wire_id(frame, sequence_id), f"{frame.cut}:{sequence_id}"), on_sent)
+    try:
+        sender.producer.flush()
+    except PulsarError as error:
+        return type(error).__name__
+    # flush returns when all is answered; the callback may still be on its way from the client's thread
+    if not answered.wait(10):
+        return "no answer"
+    return problems[0] if problems else None
 
 
 class Transmission:
@@ -155,20 +180,23 @@ class Publisher:
         self._client = client
         self._name = name
         self._compression = _COMPRESSION[compression]
+        self._senders: dict[tuple[str, Way], _Sender] = {}
         self._writers: dict[tuple[str, bool], _Writer] = {}
 
-    def open(self, topic: str, *, batched: bool = True) -> int:
-        """Open the producer of one partition's topic; returns the highest id that the broker knows of it, or -1.
+    def open(self, topic: str, way: Way) -> int:
+        """Open the producer of one partition's topic. Returns the highest id that the broker knows of its batches;
+        -1 when it knows none, and for other ways, whose ids say nothing.
 
         The name is fixed: the broker refuses a second producer of that name while the first one's connection lives
         (it pings it), and knows resent frames by name and id. Access is Shared: exclusive access would lock other
         writers out of the user's topic, and two bridges of one dead-letter topic would fence each other for ever.
         """
-        writer = self._writers.get((topic, batched))
-        if writer is None:
+        batched = way is Way.BATCHED
+        sender = self._senders.get((topic, way))
+        if sender is None:
             producer = self._client.create_producer(
                 topic,
-                producer_name=self._name if batched else f"{self._name}/dead-letters",
+                producer_name=self._name if batched else f"{self._name}/{way.value}",
                 send_timeout_millis=0,  # a frame that timed out and came later would break the order
                 compression_type=self._compression,
                 max_pending_messages=4 * MOST_MESSAGES,
@@ -180,28 +208,34 @@ class Publisher:
                 batching_max_publish_delay_ms=NEVER_MILLISECONDS,
                 chunking_enabled=not batched,
             )
-            writer = self._writers[topic, batched] = _Writer(topic, producer)
-        return int(writer.producer.last_sequence_id())
+            sender = self._senders[topic, way] = _Sender(producer, int(producer.last_sequence_id()))
+        return int(sender.producer.last_sequence_id()) if batched else -1
 
     def publish(self, frames: list[Frame]) -> Transmission:
         """Begin to send *frames*, behind those that were given before."""
         transmission = Transmission(len(frames))
         for frame in frames:
-            self.open(frame.topic, batched=frame.batched)
-            self._writers[frame.topic, frame.batched].write(frame, transmission.answer)
+            self.open(frame.topic, frame.way)
+            writer = self._writers.get((frame.topic, frame.dead))
+            if writer is None:
+                writer = self._writers[frame.topic, frame.dead] = _Writer(frame.topic)
+            writer.write(frame, self._senders[frame.topic, frame.way], transmission.answer)
         return transmission
 
     def connected(self) -> bool:
         """Whether every producer has its broker."""
-        return all(writer.producer.is_connected() for writer in self._writers.values())
+        return all(sender.producer.is_connected() for sender in self._senders.values())
 
     def close(self) -> None:
         """Close the producers without waiting for what they still hold: whatever was sent is replayed."""
-        closing = []
         for writer in self._writers.values():
             writer.end()
-            closing.append(threading.Thread(target=_close, args=(writer.producer,), name="close producer", daemon=True))
         self._writers.clear()
+        closing = [
+            threading.Thread(target=_close, args=(sender.producer,), name="close producer", daemon=True)
+            for sender in self._senders.values()
+        ]
+        self._senders.clear()
         for thread in closing:
             thread.start()
         for thread in closing:

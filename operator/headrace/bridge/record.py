@@ -20,13 +20,11 @@ from headrace.process.trace import TRACE
 STREAM_ID = "VALKEY_STREAM_ID"
 """Property with the id of the stream's entry."""
 
-
 CHANNEL = "VALKEY_CHANNEL"
 """Property with the channel that published the message."""
 
 MAX_METADATA_CHARACTERS = 65_536
 """Most characters of key and properties. Pulsar splits payloads into chunks, but never these."""
-
 
 TRACE_CHARACTERS = 512
 """Longest trace context in a dead letter; W3C asks for no more."""
@@ -34,14 +32,7 @@ TRACE_CHARACTERS = 512
 
 def converter(routing: Routing) -> Callable[[bytes], Message]:
     """The function that makes a message of an entry, in the way *routing* says. It never raises."""
-    if routing.format is EntryFormat.OUTBOX:
-        make = _of_outbox(routing.source)
-    elif routing.format is EntryFormat.FIELDS:
-        make = _of_fields(routing.payload_field)
-    elif routing.format is EntryFormat.PUBLISHED:
-        make = _of_channel
-    else:
-        make = Message
+    make = _maker(routing)
     shape = shaper(routing)
     limit = routing.limit_bytes - MESSAGE_OVERHEAD_BYTES
     # of an entry below this nothing can be too large, unless selected properties repeat it
@@ -64,9 +55,20 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
             return dead_letter(payload, poison.reason, str(poison), source=routing.source, properties=_trace(message))
         if message.reason is not None or _size(message) <= limit:
             return message
+        if routing.chunking:
+            message.large = True
+            return message
         return as_too_large(message, routing.source, f"than the {routing.limit_bytes} that the broker takes.")
 
     return convert
+
+
+def _maker(routing: Routing) -> Callable[[bytes], Message]:
+    if routing.format is EntryFormat.OUTBOX:
+        return _of_outbox(routing.source)
+    if routing.format is EntryFormat.FIELDS:
+        return _of_fields(routing.payload_field)
+    return _of_channel if routing.format is EntryFormat.PUBLISHED else Message
 
 
 def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | None:
@@ -92,7 +94,8 @@ def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | N
         if routing.envelope is Envelope.CLOUD_EVENTS:
             properties = {**properties, CONTENT_TYPE: CLOUD_EVENT}
         whole = Message(payload, message.key, properties, message.event_time)
-        if _size(whole) <= limit:
+        whole.large = _size(whole) > limit
+        if routing.chunking or not whole.large:
             return whole
         return as_too_large(
             message, routing.source, f"in its envelope than the {routing.limit_bytes} that the broker takes."

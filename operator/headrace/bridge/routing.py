@@ -78,6 +78,8 @@ class Routing:
     """Selectors of properties, by name."""
     event_time: str | None = None
     """Selector of the event time."""
+    chunking: bool = False
+    """Whether messages that are larger than the broker takes go to the sink in chunks, or to the dead letters."""
     envelope: Envelope = Envelope.RAW
     """What surrounds the payloads for the sink; dead letters have none."""
 

@@ -11,7 +11,9 @@ from headrace.bridge.pulsar_library import Client, PulsarTimeoutError, core
 CLOCK_MARGIN_MILLISECONDS = 60_000
 """How far Valkey's clock may run ahead of the clocks of Pulsar's producers."""
 
-READ_MILLISECONDS = 10_000
+PATIENCE_SECONDS = 20.0
+"""How long the reader waits for a message that the topic says it has: perhaps it is large. After that, what is left is
+the torso of a message in chunks, which no reader ever gets."""
 
 
 def last_landed(client: Client, topic: str, identity: str, since: int, waiting: Callable[[], None]) -> int:
@@ -20,22 +22,27 @@ def last_landed(client: Client, topic: str, identity: str, since: int, waiting: 
 
     *waiting* is called about once a second.
 
-    This is what makes a replay safe where the broker does not know the producer any more: its memory of an idle
-    producer ends after 6 hours (`brokerDeduplicationProducerInactivityTimeoutMinutes`), or was never switched on.
+    This is what makes a replay safe where the broker does not tell: of a producer that it does not know any more (its
+    memory of an idle one ends after 6 hours, `brokerDeduplicationProducerInactivityTimeoutMinutes`, or was never
+    switched on), and of messages that went one by one.
     """
     reader = client.create_reader(topic, core.MessageId.earliest)
     try:
         reader.seek(max(since - CLOCK_MARGIN_MILLISECONDS, 0))
         found, beginning = -1, f"{identity}:"
-        called = time.monotonic()
+        called = read = time.monotonic()
         while reader.has_message_available():
-            if time.monotonic() - called > 1.0:
+            now = time.monotonic()
+            if now - called > 1.0:
                 waiting()
-                called = time.monotonic()
+                called = now
             try:
-                message = reader.read_next(timeout_millis=READ_MILLISECONDS)
+                message = reader.read_next(timeout_millis=1000)
             except PulsarTimeoutError:
-                break  # what is left is the torso of a chunked message, which no reader ever gets
+                if now - read > PATIENCE_SECONDS:
+                    break
+                continue
+            read = now
             mark = message.properties().get(CUT_PROPERTY, "")
             if mark.startswith(beginning):
                 found = max(found, int(mark.removeprefix(beginning)))

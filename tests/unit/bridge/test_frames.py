@@ -1,7 +1,9 @@
 """Cuts become the same frames each time, and each entry lands in exactly one."""
 
+import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +61,27 @@ def test_what_the_broker_was_found_not_to_take_becomes_a_dead_letter() -> None:
     assert [message.payload for _, message in sink.messages] == [b"small"]
     [(sequence_id, message)] = dead.messages
     assert (sequence_id, message.payload, message.reason, dead.topic) == (2, b"large", "MessageTooLarge", DEAD)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.sets(st.integers(1, 30)), st.integers(0, 2))
+def test_large_messages_stand_between_the_batches_of_their_partition(
+    sizes: list[bool], refused: set[int], partitions: int
+) -> None:
+    found = [json.dumps({"id": str(n % 3), "text": "x" * 3000 * large}).encode() for n, large in enumerate(sizes)]
+    made = cut(found, partitions)
+    made = replace(made, routing=replace(made.routing, chunking=True, limit_bytes=3000))
+    parts = frames(made, refused)
+    assert parts == frames(replace(made, routing=Routing.parse(made.routing.to_wire())), refused)
+    for topic in {part.topic for part in parts}:
+        own = [part for part in parts if part.topic == topic]
+        ids = [sequence_id for part in own for sequence_id, _ in part.messages]
+        assert ids == sorted(ids)
+        assert all(one.way is not other.way for one, other in itertools.pairwise(own))
+    for part in parts:
+        for sequence_id, _ in part.messages:
+            assert part.batched != (sizes[sequence_id - 1] or sequence_id in refused)
+            assert not part.dead
+    assert sum(len(part.messages) for part in parts) == len(sizes)
 
 
 def test_keys_hash_as_java_does() -> None:
