@@ -6,14 +6,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headrace.bridge.message import Message
     from headrace.bridge.publication import Publication, hybrid_publish, hybrid_publish_async
+    from headrace.bridge.redelivery import ReplayReport, replay_dlq_messages
 
-__all__ = ["Publication", "hybrid_publish", "hybrid_publish_async"]
+__all__ = [
+    "Message",
+    "Publication",
+    "ReplayReport",
+    "hybrid_publish",
+    "hybrid_publish_async",
+    "replay_dlq_messages",
+]
 
 _MODULES = {
+    "Message": "message",
     "Publication": "publication",
     "hybrid_publish": "publication",
     "hybrid_publish_async": "publication",
+    "ReplayReport": "redelivery",
+    "replay_dlq_messages": "redelivery",
 }
 """Where each public name stands. Imported at its first use: a program that publishes needs no Pulsar library."""
 

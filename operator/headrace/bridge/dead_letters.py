@@ -76,6 +76,11 @@ class DeadLetters:
         for letter in letters:
             self._consumer._consumer.acknowledge(letter.message)
 
+    def end(self) -> Position | None:
+        """Where the partition ends now; None when it holds nothing."""
+        last = self._consumer.get_last_message_id()
+        return position(last) if last.ledger_id() >= 0 else None
+
     def catch_up(self) -> None:
         """Return when everything is here that the broker had sent by now: its answer comes behind it."""
         self._consumer.get_last_message_id()

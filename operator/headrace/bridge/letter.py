@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ _MARKS = frozenset(
         "HEADRACE_ATTEMPTS",
         "HEADRACE_CUT",
         "HEADRACE_ERROR",
+        "HEADRACE_LETTER",
         "HEADRACE_REASON",
         "HEADRACE_SOURCE",
         "ORIGIN_MESSAGE_ID",
@@ -165,19 +166,27 @@ def _is_true(value: Any) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def _record(letter: Letter, replay: Replay) -> bytes:
-    before = letter.properties.get(REPLAYS, "0")
+def renewed(properties: Mapping[str, str], max_replays: int) -> dict[str, str]:
+    """What a letter's *properties* are when it goes back: without what made it one, and counted.
+
+    Raises :class:`UnreplayableError` when it was replayed *max_replays* times.
+    """
+    before = properties.get(REPLAYS, "0")
     if not (before.isascii() and before.isdigit()):
         raise UnreplayableError(f"its property {REPLAYS} is no number.")
-    if int(before) >= replay.max_replays:
-        raise UnreplayableError(f"it was replayed {before} times, and maxReplays is {replay.max_replays}.")
-    kept = {name: value for name, value in letter.properties.items() if name not in _MARKS}
+    if int(before) >= max_replays:
+        raise UnreplayableError(f"it was replayed {before} times, and maxReplays is {max_replays}.")
+    kept = {name: value for name, value in properties.items() if name not in _MARKS}
+    return {**kept, REPLAYS: str(int(before) + 1)}
+
+
+def _record(letter: Letter, replay: Replay) -> bytes:
     return orjson.dumps(
         {
             "type": "Result",
             "payloadBase64": base64.b64encode(letter.payload).decode(),
             "key": letter.key,
-            "properties": {**kept, REPLAYS: str(int(before) + 1), REPLAY: replay.id},
+            "properties": {**renewed(letter.properties, replay.max_replays), REPLAY: replay.id},
             "eventTimeMillis": letter.event_time or None,
         }
     )

@@ -1,0 +1,241 @@
+"""``replay_dlq_messages``: dead letters go back by a function of the caller's own, outside Kubernetes too."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
+from headrace.bridge.letter import UnreplayableError, renewed
+from headrace.bridge.message import Message
+from headrace.bridge.pace import Pace
+from headrace.bridge.pulsar_library import Client, Producer, PulsarTimeoutError, core, library
+from headrace.bridge.pulsar_library import Message as Received
+from headrace.bridge.tail import CLOCK_MARGIN_MILLISECONDS, READ_MILLISECONDS
+
+LETTER_PROPERTY = "HEADRACE_LETTER"
+"""Names the letter that a message was made of."""
+
+SEQUENCE_MARGIN = 1000
+"""More than a killed run can have had under way."""
+
+Processor = Callable[[Received], "bytes | Message | Received | None"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class ReplayReport:
+    """What a run did."""
+
+    matched: int = 0
+    """Letters for which the processor returned a message."""
+    replayed: int = 0
+    """Letters that are in the original topic now, and no longer among the dead letters."""
+    skipped: int = 0
+    """Letters for which it returned None."""
+    failed: int = 0
+    """Letters for which it raised, or that were replayed too often. They stay."""
+    problem: str = ""
+    """Why the last one failed."""
+
+
+def replay_dlq_messages(
+    original_topic: str,
+    dlq_topic: str,
+    processor: Processor,
+    *,
+    service_url: str | None = None,
+    client: Client | None = None,
+    subscription: str = "headrace-replay",
+    limit: int | None = None,
+    rate_per_second: int | None = None,
+    max_replays: int = 3,
+    idle_seconds: float = 5.0,
+) -> ReplayReport:
+    """Bring the dead letters of *dlq_topic* back to *original_topic*, as far as it went when the call began.
+
+    *processor* gets each letter, with the methods of ``pulsar.Message``, and returns what goes back: a payload, a
+    ``headrace.bridge.Message``, the letter itself, or None to leave it where it is. A letter for which it raises stays
+    too. What goes back is acknowledged on *subscription*, which is durable, begins at the topic's first letter, and is
+    made when missing; ``headrace-dead-letters`` is the one that the operator counts. A partition is done when its end
+    is reached, or when nothing came for *idle_seconds*.
+
+    Calling it again after a crash publishes nothing twice: each message names its letter, and those that the original
+    topic holds already are only acknowledged. Letters are told apart as long as the original topic keeps its messages.
+
+    *service_url* or *client* (a ``pulsar.Client``), one of them. Raises ``pulsar.PulsarException``; calling it again
+    goes on.
+    """
+    if (service_url is None) == (client is None):
+        raise ValueError("give service_url or client, and not both")
+    with _connected(service_url, client) as connection:
+        run = _Run(connection, original_topic, processor, limit, Pace(rate_per_second), max_replays)
+        try:
+            for partition in connection.get_topic_partitions(dlq_topic):
+                with DeadLetters(connection, partition, subscription) as letters:
+                    run.partition(partition, letters, idle_seconds)
+        finally:
+            run.close()
+        return run.report
+
+
+@contextmanager
+def _connected(service_url: str | None, client: Client | None) -> Iterator[Client]:
+    if client is not None:
+        yield client
+        return
+    own: Client = library.Client(service_url)
+    try:
+        yield own
+    finally:
+        own.close()
+
+
+class _Run:
+    def __init__(
+        self, client: Client, topic: str, processor: Processor, limit: int | None, pace: Pace, max_replays: int
+    ) -> None:
+        self.report = ReplayReport()
+        self._client = client
+        self._topic = topic
+        self._processor = processor
+        self._limit = limit
+        self._pace = pace
+        self._max_replays = max_replays
+        self._producer: Producer | None = None
+        self._sequence_id = 0
+        self._landed: set[str] = set()
+
+    def partition(self, name: str, letters: DeadLetters, idle_seconds: float) -> None:
+        """Deal with one partition of the dead letters."""
+        end = letters.end()
+        if end is None:
+            return
+        self._open(name)
+        looked = False
+        last = time.monotonic()
+        while not self._is_full():
+            found = letters.receive(self._pace.portion(MOST_AT_ONCE))
+            if not found and time.monotonic() - last > idle_seconds:
+                return
+            inside = [each for each in found if each.position <= end]
+            if inside and not looked:
+                self._landed = landed(self._client, self._topic, name, inside[0].message.publish_timestamp())
+                looked = True
+            if inside:
+                time.sleep(self._pace.passed(self._take(name, letters, inside)))
+                last = time.monotonic()
+            if found and found[-1].position >= end:
+                return
+
+    def close(self) -> None:
+        """Close the producer."""
+        if self._producer is not None:
+            self._producer.close()
+
+    def _is_full(self) -> bool:
+        return self._limit is not None and self.report.replayed >= self._limit
+
+    def _open(self, name: str) -> None:
+        """One producer of a fixed name: while it lives no other run publishes letters of that partition."""
+        self.close()
+        short = hashlib.sha256(name.encode()).hexdigest()[:12]
+        self._producer = self._client.create_producer(
+            self._topic,
+            producer_name=f"headrace-replay/{short}",
+            batching_enabled=False,
+            chunking_enabled=True,
+            block_if_queue_full=True,
+        )
+        # Ids that no earlier run gave: consumers would take the chunks of a message that was cut short for ours.
+        self._sequence_id = max(self._producer.last_sequence_id() + SEQUENCE_MARGIN, time.time_ns() // 1_000_000)
+
+    def _take(self, name: str, letters: DeadLetters, found: list[Found]) -> int:
+        """Publish, wait until Pulsar has it all, acknowledge; returns how many were published."""
+        done: list[Found] = []
+        failures: list[str] = []
+        published = 0
+        for each in found:
+            if self._limit is not None and self.report.replayed + len(done) >= self._limit:
+                break
+            mark = f"{name}|{each.name}"
+            if mark in self._landed:
+                done.append(each)
+                continue
+            message = self._processed(each)
+            if message is None:
+                continue
+            self._send(message, mark, failures)
+            published += 1
+            done.append(each)
+        assert self._producer is not None
+        self._producer.flush()
+        if failures:
+            raise library.PulsarException(f"{self._topic} did not take a message: {failures[0]}")
+        letters.acknowledge(done)
+        self.report.matched += len(done)
+        self.report.replayed += len(done)
+        return published
+
+    def _processed(self, each: Found) -> Message | None:
+        """What goes back; None when nothing does, which is counted."""
+        try:
+            made = self._processor(each.message)
+            if made is None:
+                self.report.skipped += 1
+                return None
+            return self._renewed(each, made)
+        except Exception as error:
+            self.report.failed += 1
+            self.report.problem = f"{each.name}: {type(error).__name__}: {error}"
+            if not isinstance(error, UnreplayableError):
+                _log.warning("letter %s stays", each.name, exc_info=True)
+            return None
+
+    def _renewed(self, each: Found, made: bytes | Message | Received) -> Message:
+        properties = renewed(each.letter.properties, self._max_replays)
+        if isinstance(made, Message):
+            return Message(made.payload, made.key, {**properties, **(made.properties or {})}, made.event_time)
+        payload = made if isinstance(made, bytes) else made.data()
+        return Message(payload, each.letter.key, properties, each.letter.event_time or None)
+
+    def _send(self, message: Message, mark: str, failures: list[str]) -> None:
+        def answered(result: object, _: object) -> None:
+            if result != core.Result.Ok:
+                failures.append(str(result).removeprefix("Result."))
+
+        assert self._producer is not None
+        self._sequence_id += 1
+        self._producer.send_async(
+            message.payload,
+            answered,
+            sequence_id=self._sequence_id,
+            properties={**(message.properties or {}), LETTER_PROPERTY: mark},
+            partition_key=message.key,
+            event_timestamp=message.event_time,
+        )
+
+
+def landed(client: Client, topic: str, dead_letters: str, since: int) -> set[str]:
+    """The letters of the partition *dead_letters* that *topic* holds, looking at what came after *since*
+    (milliseconds since the epoch)."""
+    found: set[str] = set()
+    for partition in client.get_topic_partitions(topic):
+        reader = client.create_reader(partition, core.MessageId.earliest)
+        try:
+            reader.seek(max(since - CLOCK_MARGIN_MILLISECONDS, 0))
+            while reader.has_message_available():
+                try:
+                    mark = reader.read_next(timeout_millis=READ_MILLISECONDS).properties().get(LETTER_PROPERTY, "")
+                except PulsarTimeoutError:
+                    break  # what is left is the torso of a chunked message, which no reader ever gets
+                if mark.startswith(f"{dead_letters}|"):
+                    found.add(mark)
+        finally:
+            reader.close()
+    return found
