@@ -13,9 +13,9 @@ from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
 from headrace.bridge.letter import UnreplayableError, renewed
 from headrace.bridge.message import Message
 from headrace.bridge.pace import Pace
-from headrace.bridge.pulsar_library import Client, Producer, PulsarTimeoutError, core, library
+from headrace.bridge.pulsar_library import Client, Producer, core, library
 from headrace.bridge.pulsar_library import Message as Received
-from headrace.bridge.tail import CLOCK_MARGIN_MILLISECONDS, READ_MILLISECONDS
+from headrace.bridge.tail import messages_since
 
 LETTER_PROPERTY = "HEADRACE_LETTER"
 """Names the letter that a message was made of."""
@@ -224,18 +224,9 @@ class _Run:
 def landed(client: Client, topic: str, dead_letters: str, since: int) -> set[str]:
     """The letters of the partition *dead_letters* that *topic* holds, looking at what came after *since*
     (milliseconds since the epoch)."""
-    found: set[str] = set()
-    for partition in client.get_topic_partitions(topic):
-        reader = client.create_reader(partition, core.MessageId.earliest)
-        try:
-            reader.seek(max(since - CLOCK_MARGIN_MILLISECONDS, 0))
-            while reader.has_message_available():
-                try:
-                    mark = reader.read_next(timeout_millis=READ_MILLISECONDS).properties().get(LETTER_PROPERTY, "")
-                except PulsarTimeoutError:
-                    break  # what is left is the torso of a chunked message, which no reader ever gets
-                if mark.startswith(f"{dead_letters}|"):
-                    found.add(mark)
-        finally:
-            reader.close()
-    return found
+    marks = (
+        message.properties().get(LETTER_PROPERTY, "")
+        for partition in client.get_topic_partitions(topic)
+        for message in messages_since(client, partition, since, lambda: None)
+    )
+    return {mark for mark in marks if mark.startswith(f"{dead_letters}|")}
