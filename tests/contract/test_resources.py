@@ -284,6 +284,16 @@ def test_direction_of_a_bridge_cannot_change(kubernetes_api: Environment) -> Non
     assert "the direction of a bridge cannot change" in refused
 
 
+def test_a_spread_subscription_cannot_become_an_ordered_one(kubernetes_api: Environment) -> None:
+    bridge = copy.deepcopy(BRIDGE)
+    for kind in ("Failover", "Shared", "KeyShared"):
+        bridge["source"]["pulsar"]["subscriptionType"] = kind
+        kubernetes_api.kubectl("apply", "-f", "-", input=json.dumps(body("PulsarBridge", bridge, "kinds")))
+    del bridge["source"]["pulsar"]["subscriptionType"]
+    refused = refusal(kubernetes_api, "replace", "-f", "-", input=json.dumps(body("PulsarBridge", bridge, "kinds")))
+    assert "subscriptionType cannot change back to Failover" in refused
+
+
 def test_a_list_cannot_become_a_stream(kubernetes_api: Environment) -> None:
     bridge = copy.deepcopy(BRIDGE)
     bridge["source"] = {"valkey": {"list": {"key": "orders"}}}

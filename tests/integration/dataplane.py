@@ -249,6 +249,10 @@ class Headrace:
         """Send a signal to the process."""
         self.process.send_signal(number)
 
+    def frozen(self) -> bool:
+        """Whether it was stopped by SIGSTOP."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     def kill(self) -> None:
         """`kill -9`."""
         self.process.kill()

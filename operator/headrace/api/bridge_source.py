@@ -93,8 +93,16 @@ class ValkeySource(ApiModel):
         return self.list is not None and self.list.format is ListFormat.OUTBOX
 
 
+class SubscriptionType(StrEnum):
+    """How a subscription's messages are spread over its consumers."""
+
+    FAILOVER = "Failover"
+    SHARED = "Shared"
+    KEY_SHARED = "KeyShared"
+
+
 class PulsarSource(ApiModel):
-    """Messages come from Pulsar topics; those of one partition in order."""
+    """Messages come from Pulsar topics."""
 
     rules = (
         at_most_one(
@@ -103,6 +111,12 @@ class PulsarSource(ApiModel):
             "topicsPattern",
             needed=True,
             message="source.pulsar needs one of topic, topics and topicsPattern, and only one",
+        ),
+        Rule(
+            cel="!has(oldSelf.subscriptionType) || oldSelf.subscriptionType == 'Failover'"
+            " || (has(self.subscriptionType) && self.subscriptionType != 'Failover')",
+            message="subscriptionType cannot change back to Failover: make a new bridge with a new subscription",
+            holds=lambda self: True,
         ),
     )
 
@@ -120,7 +134,10 @@ class PulsarSource(ApiModel):
     """All topics of a namespace whose name the regular expression matches as a whole, such as
     `persistent://shop/orders/eu-.*`. They are not made by us; one that appears later is found and read whole."""
     subscription: SubscriptionName
-    """A Failover subscription of this name on each topic, made when missing."""
+    """The subscription on each topic, made when missing."""
+    subscription_type: SubscriptionType = SubscriptionType.FAILOVER
+    """Failover (the default): the messages of a partition in order, a partition by one replica at a time. Shared: all
+    replicas work on every partition, in no order. KeyShared: so too, and the messages of a key in order."""
     initial_position: InitialPosition = InitialPosition.EARLIEST
     """Where a new subscription begins: Earliest (the default) or Latest."""
     batching: Batching = Batching()

@@ -120,7 +120,9 @@ class PulsarBridgeSpec(ApiModel):
     source topics the first counts. Needed with topicsPattern."""
     replay: Replay | None = None
     """Move messages once more."""
-    replicas: int = replicas_field(1, "Number of pods: one works, the others stand by. Default 1.")
+    replicas: int = replicas_field(
+        1, "Number of pods: one works, the others stand by; from Pulsar they share the partitions. Default 1."
+    )
     alerts: Alerts = Alerts()
     """Alerts on backlog and failures."""
     pod: Pod = Pod()

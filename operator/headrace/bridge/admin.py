@@ -65,6 +65,20 @@ class PulsarAdmin:
         cursors = self._get(f"{_path(partition)}/internalStats")["cursors"]
         return bool(cursors.get(subscription, {}).get("waitingReadOp"))
 
+    def acknowledged(self, topic: str, subscription: str) -> dict[str, tuple[int, int]]:
+        """Of each partition's topic the (ledger, entry) up to which *subscription* has acknowledged everything."""
+        path = _path(topic)
+        if int(self._get(f"{path}/partitions")["partitions"]):
+            stats = self._get(f"{path}/partitioned-internalStats")["partitions"]
+        else:
+            stats = {topic: self._get(f"{path}/internalStats")}
+        found = {}
+        for partition, each in stats.items():
+            if cursor := each["cursors"].get(quote(subscription, safe="")) or each["cursors"].get(subscription):
+                ledger, entry = cursor["markDeletePosition"].split(":")
+                found[partition] = (int(ledger), int(entry))
+        return found
+
     def _stats(self, topic: str) -> list[Any]:
         path = _path(topic)
         if not int(self._get(f"{path}/partitions")["partitions"]):

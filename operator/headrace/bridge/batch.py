@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
@@ -61,6 +61,11 @@ class Batch:
         """All but the first *number* messages."""
         return Batch(self.partitions[number:], self.ids[number:], self.entries[number:])
 
+    def without(self, places: Collection[int]) -> Batch:
+        """All but the messages at *places*."""
+        left = [number for number in range(len(self)) if number not in places]
+        return self._pick(left)
+
     def plain(self) -> bool:
         """Whether all messages are nothing but entries for the target."""
         return Item not in set(map(type, self.entries))
@@ -74,6 +79,17 @@ class Batch:
             for partition, entry in zip(self.partitions, self.entries, strict=True)
             if isinstance(entry, Item) and entry.reason is not None
         ]
+
+    def places(self) -> dict[str, list[int]]:
+        """Where in the batch each partition's messages stand; the partitions as in :meth:`last`."""
+        found: dict[str, list[int]] = {}
+        for place, partition in enumerate(self.partitions):
+            found.setdefault(partition, []).append(place)
+        return found
+
+    def positions(self) -> dict[str, list[Position]]:
+        """The positions of each partition's messages; the partitions as in :meth:`last`."""
+        return {partition: list(map(position, ids)) for partition, ids in self._by_partition().items()}
 
     def last(self) -> dict[str, MessageId]:
         """The last message's id, by partition."""
@@ -102,11 +118,13 @@ class Batch:
         for number, (partition, identity) in enumerate(zip(self.partitions, self.ids, strict=True)):
             if (place := position(identity)) > marks.get(partition, NOWHERE):
                 found.setdefault((partition, place), number)
-        order = [number for _, number in sorted(found.items())]
+        return self._pick([number for _, number in sorted(found.items())])
+
+    def _pick(self, places: list[int]) -> Batch:
         return Batch(
-            [self.partitions[number] for number in order],
-            [self.ids[number] for number in order],
-            [self.entries[number] for number in order],
+            [self.partitions[number] for number in places],
+            [self.ids[number] for number in places],
+            [self.entries[number] for number in places],
         )
 
     def _by_partition(self) -> dict[str, list[MessageId]]:

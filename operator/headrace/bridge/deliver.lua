@@ -5,8 +5,10 @@
 --       then the number of messages, window of the deduplication in seconds, time to live of the cache in seconds,
 --       then the width: 1 when each message is only an entry for the target, else 5:
 --            entry for the target or '', dead letter or '', deduplication key or '', cache key or '', cache value
+-- ordered.lua or spread.lua stands in front of it, and says what else there is.
 -- Returns {1, places in the batch (from 0) of what the deduplication dropped, dead-lettered},
 --      or {0, room} and nothing done when the target has no room for the batch,
+--      or {-2, …} and nothing done when some of it was pushed before: see spread.lua,
 --      or {-1, field, value, ...} and nothing done when the watermark is another one than expected.
 local target, watermark, dead = KEYS[1], KEYS[2], KEYS[3]
 local depth, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -20,6 +22,11 @@ for _ = 1, fields do
 end
 local count, window, ttl, width = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
 at = at + 4
+local tail = at + count * tonumber(width)
+local again = pushed_before(fields, tail)
+if #again > 0 then
+  return {-2, again}
+end
 if depth > 0 then
   local room = depth - redis.call('LLEN', target)
   if room < count then
@@ -59,7 +66,5 @@ end
 if #letters > 0 then
   redis.call('LPUSH', dead, unpack(letters))
 end
-for field = 0, fields - 1 do
-  redis.call('HSET', watermark, ARGV[3 + field * 3], ARGV[5 + field * 3])
-end
+remember(fields, tail)
 return {1, seen, #letters}

@@ -10,6 +10,7 @@ from typing import Any, cast
 import valkey
 
 from headrace.bridge.batch import Batch, Item, Position, position
+from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.scripts import script
 
 
@@ -47,13 +48,16 @@ class DeliveryStore:
         max_depth: int | None,
         window_seconds: int,
         ttl_seconds: int,
+        spread: bool = False,
     ) -> None:
+        """*spread*: the messages of a partition come to several replicas, in no order."""
         self._client = client
         self._keys = [target, f"{prefix}:watermark", f"{prefix}:dead-letters"]
         self._max_depth = max_depth or 0
         self._window_seconds = window_seconds
         self._ttl_seconds = ttl_seconds
-        self._deliver = script(client, "deliver")
+        self._ids = DeliveredIds(client, prefix) if spread else None
+        self._deliver = script(client, "spread" if spread else "ordered", "deliver")
         self._marks: dict[str, Position] = {}
 
     @property
@@ -80,6 +84,8 @@ class DeliveryStore:
     def forget(self, partition: str) -> None:
         """Drop the watermark: the partition's topic is another one than it speaks of."""
         self._client.hdel(self._keys[1], partition)
+        if self._ids:
+            self._client.delete(self._ids.key(partition))
         self._marks.pop(partition, None)
 
     def push(self, batch: Batch) -> Delivered:
@@ -95,7 +101,8 @@ class DeliveryStore:
             ends = {partition: position(identity) for partition, identity in offered.last().items()}
             status, *answer = self._call(offered, ends)
             if status == 1:
-                self._marks |= ends
+                if not self._ids:
+                    self._marks |= ends
                 seen, letters = answer
                 pushed = Counter(offered.partitions)
                 pushed.subtract(offered.partitions[place] for place in seen)
@@ -103,6 +110,10 @@ class DeliveryStore:
                 return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), letters)
             if status == 0:
                 room = answer[0]
+            elif status == -2 and self._ids:
+                again = self._ids.places(offered, answer[0])
+                dropped += len(again)
+                rest = rest.without(again)
             else:
                 self._learn(answer)
 
@@ -119,5 +130,9 @@ class DeliveryStore:
             for entry in batch.entries:
                 item = entry if isinstance(entry, Item) else Item(entry)
                 arguments += (item.entry, item.dead_letter, item.deduplication_key, item.cache_key, item.cache_value)
-        answer: list[Any] = self._deliver(keys=self._keys, args=arguments)
+        keys = self._keys
+        if self._ids:
+            arguments += self._ids.arguments(batch)
+            keys = [*keys, *map(self._ids.key, ends)]
+        answer: list[Any] = self._deliver(keys=keys, args=arguments)
         return answer

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from prometheus_client import Counter
 
 from headrace.api.bridge_sink import ValkeySink
+from headrace.api.bridge_source import SubscriptionType
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
+from headrace.bridge.acknowledgement import Acknowledgements
 from headrace.bridge.batch import Batch
 from headrace.bridge.delivery import DeliveryStore
 from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import preparer
-from headrace.bridge.pulsar_library import Client, Consumer, Message, MessageId, PulsarError, PulsarTimeoutError
+from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.subscription import Subscription
 from headrace.process.health import Health
@@ -28,23 +28,9 @@ from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 IDLE_MILLISECONDS = 100
-SETTLE_SECONDS = 2.5
-"""Valkey with `appendfsync everysec` has a write on disk after at most two seconds. Only then is it acknowledged to
-Pulsar, so that a Valkey that is killed loses nothing: Pulsar delivers again, and the watermark drops what survived."""
 FULL_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Unsettled:
-    """Batches that were pushed and not yet acknowledged."""
-
-    pushed: float
-    """When, by the monotonic clock."""
-    last: dict[str, MessageId]
-    """The last message's id, by partition."""
-    count: int
 
 
 class Inward:
@@ -65,6 +51,7 @@ class Inward:
         source = spec.source.pulsar
         assert source is not None
         assert spec.sink.valkey is not None
+        spread = source.subscription_type is not SubscriptionType.FAILOVER
         self._target, max_depth = _target(spec.sink.valkey)
         self._prepare = preparer(bridge, prefix)
         self._valkey = server.client()
@@ -75,11 +62,12 @@ class Inward:
             max_depth=max_depth,
             window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
             ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
+            spread=spread,
         )
         self._subscription = Subscription(source, topics, pulsar_client, self._valkey, prefix)
         self._incarnations = Incarnations(pulsar_client)
         self._consumer: Consumer | None = None
-        self._unsettled: deque[_Unsettled] = deque()
+        self._unsettled = Acknowledgements(individual=spread)
         self._health = health
         self._name = f"the loop of {topics.label}"
         self._tick = health.loop(self._name)
@@ -124,11 +112,11 @@ class Inward:
                 self._move(messages, started)
             else:
                 self._idle()
-            self._settle(time.monotonic() - SETTLE_SECONDS)
+            self._settle()
         while self._unsettled:
             self._tick()
-            time.sleep(max(0.0, self._unsettled[0].pushed + SETTLE_SECONDS - time.monotonic()))
-            self._settle(time.monotonic() - SETTLE_SECONDS)
+            self._unsettled.wait()
+            self._settle()
 
     def _receive(self, consumer: Consumer) -> list[Message]:
         """What has arrived. It waits longer for the first message than for more: the client's own timer for a batch
@@ -148,7 +136,7 @@ class Inward:
             self._doubt(partition)
         if not self._push(batch):
             return
-        self._unsettled.append(_Unsettled(time.monotonic(), batch.last(), len(batch)))
+        self._unsettled.add(batch)
         self._in_flight(0)
         self._metrics.seconds.observe(time.monotonic() - started)
 
@@ -178,20 +166,15 @@ class Inward:
                 if self._seldom("full"):
                     _log.info("%s is full; %d messages wait here", self._target, len(rest))
                 self._tick()
-                self._settle(time.monotonic() - SETTLE_SECONDS)
+                self._settle()
         for _, reason in reasons:
             self._metrics.dead_letters.labels(reason=reason).inc()
         return True
 
-    def _settle(self, before: float) -> None:
-        """Acknowledge what was pushed *before*: one cumulative acknowledgement a partition."""
+    def _settle(self) -> None:
+        """Acknowledge what is safe by now."""
         assert self._consumer is not None
-        last: dict[str, MessageId] = {}
-        while self._unsettled and self._unsettled[0].pushed <= before:
-            last.update(self._unsettled.popleft().last)
-        for message_id in last.values():
-            self._consumer._consumer.acknowledge_cumulative(message_id)
-        if last:
+        if self._unsettled.settle(self._consumer):
             self._in_flight(0)
 
     def _idle(self) -> None:
@@ -203,7 +186,7 @@ class Inward:
             self._pinged = time.monotonic()
 
     def _in_flight(self, more: int) -> None:
-        self._metrics.in_flight.set(more + sum(batch.count for batch in self._unsettled))
+        self._metrics.in_flight.set(more + self._unsettled.count)
 
     def _failures(self, topic: str, reason: str) -> Counter:
         return self._metrics.consumer_failures.labels(topic=topic, subscription=self._subscription.name, reason=reason)
@@ -219,7 +202,7 @@ class Inward:
         self._stop.wait(self._backoff.next_seconds())
 
     def _close(self) -> None:
-        """Give the subscription up; what is not acknowledged comes again and the watermark drops it."""
+        """Give the subscription up; what is not acknowledged comes again, and what was pushed is dropped."""
         self._unsettled.clear()
         self._in_flight(0)
         consumer, self._consumer = self._consumer, None

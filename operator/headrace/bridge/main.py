@@ -12,7 +12,7 @@ from headrace.api.bridge_sink import Compression
 from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.admin import PulsarAdmin
-from headrace.bridge.backlog import SubscriptionBacklog
+from headrace.bridge.inlet import inlet
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
@@ -22,7 +22,6 @@ from headrace.bridge.reception import Reception
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_loop import ReplayLoop
 from headrace.bridge.routing import MAX_MESSAGE_BYTES
-from headrace.bridge.source_topics import SourceTopics
 from headrace.process import logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
 from headrace.process.health import Health
@@ -56,8 +55,7 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
     metrics = BridgeMetrics()
     health = Health(("valkey", "pulsar"), metrics.connected)
     admin = PulsarAdmin(bridge.spec.pulsar, secrets)
-    topics = _topics(bridge, admin, client, metrics, stop)
-    loops = _loops(bridge, topics, server, client, admin, health, metrics, stop)
+    loops = _loops(bridge, server, client, admin, health, metrics, stop)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
     threads = [threading.Thread(target=loop.run, name=f"loop {number}") for number, loop in enumerate(loops)]
     for thread in threads:
@@ -86,27 +84,8 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
     return 0
 
 
-def _topics(
-    bridge: PulsarBridge, admin: PulsarAdmin, client: Client, metrics: BridgeMetrics, stop: Stop
-) -> SourceTopics | None:
-    """What is read from Pulsar, watched from now on."""
-    source = bridge.spec.source.pulsar
-    if source is None:
-        return None
-    subscription = source.subscription
-
-    def problem(topic: str, reason: str) -> None:
-        metrics.consumer_failures.labels(topic=topic, subscription=subscription, reason=reason).inc()
-
-    topics = SourceTopics(bridge.spec, client, admin, problem, stop)
-    topics.start()
-    SubscriptionBacklog(admin, topics, subscription, metrics, stop).start()
-    return topics
-
-
 def _loops(
     bridge: PulsarBridge,
-    topics: SourceTopics | None,
     server: ValkeyServer,
     client: Client,
     admin: PulsarAdmin,
@@ -141,7 +120,6 @@ def _loops(
         if channels is None:
             return [outward, replay]
         return [outward, Reception(channels, prefix, outward.lease, server, health, metrics, stop), replay]
-    assert topics is not None
     letters = Line(
         source=ValkeySource(list=ListSource(key=f"{prefix}:dead-letters", format=ListFormat.OUTBOX)),
         prefix=f"{prefix}:dead-letters",
@@ -154,7 +132,7 @@ def _loops(
         max_message_bytes=limit,
     )
     return [
-        Inward(bridge, prefix, topics, server, client, health, metrics, stop),
+        inlet(bridge, prefix, server, client, admin, health, metrics, stop),
         Outward(letters, server, client, health, metrics, stop),
         replay,
     ]

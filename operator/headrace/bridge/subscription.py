@@ -10,7 +10,7 @@ from typing import cast
 
 import valkey
 
-from headrace.api.bridge_source import PulsarSource
+from headrace.api.bridge_source import PulsarSource, SubscriptionType
 from headrace.api.topic import InitialPosition
 from headrace.bridge.pulsar_library import (
     Client,
@@ -25,6 +25,12 @@ from headrace.bridge.pulsar_library import (
 from headrace.bridge.source_topics import SourceTopics
 
 BATCH_WAIT_MILLISECONDS = 2
+
+_TYPES = {
+    SubscriptionType.FAILOVER: core.ConsumerType.Failover,
+    SubscriptionType.SHARED: core.ConsumerType.Shared,
+    SubscriptionType.KEY_SHARED: core.ConsumerType.KeyShared,
+}
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +80,7 @@ class Subscription:
         return self._client.subscribe(
             self._opened[0] if len(self._opened) == 1 else list(self._opened),
             self.name,
-            consumer_type=core.ConsumerType.Failover,
+            consumer_type=_TYPES[self._source.subscription_type],
             consumer_name=os.environ.get("HOSTNAME", "headrace"),
             initial_position=core.InitialPosition.Latest if latest else core.InitialPosition.Earliest,
             receiver_queue_size=self._source.receiver_queue_size or 2 * self.batching.max_messages,
@@ -96,6 +102,9 @@ class _Idle:
 
     def batch_receive(self) -> Sequence[Message]:
         return ()
+
+    def acknowledge(self, message_id: MessageId) -> None:
+        raise AssertionError(f"nothing was received, but {message_id} is acknowledged")
 
     def acknowledge_cumulative(self, message_id: MessageId) -> None:
         raise AssertionError(f"nothing was received, but {message_id} is acknowledged")

@@ -1,0 +1,63 @@
+"""Ids of what was pushed from a subscription whose messages are spread over replicas, and the line above which they are
+needed. Below it, where everything is acknowledged, nothing is pushed whatever is delivered."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import valkey
+
+from headrace.bridge.batch import Batch, Position
+from headrace.bridge.scripts import script
+
+_LARGEST_INDEX = 0x7FFF_FFFE
+
+
+def encoded(position: Position) -> bytes:
+    """An id that sorts as bytes as positions do; in a topic without batches the index is -1."""
+    ledger, entry, index = position
+    return struct.pack(">QQI", ledger, entry + 1, index + 1)
+
+
+class DeliveredIds:
+    """The sorted sets in Valkey, one for each partition."""
+
+    def __init__(self, client: valkey.Valkey, prefix: str) -> None:
+        self._client = client
+        self._watermark_key = f"{prefix}:watermark"
+        self._prefix = f"{prefix}:delivered:"
+        self._raise = script(client, "raise")
+
+    def key(self, partition: str) -> str:
+        """The set of one partition."""
+        return self._prefix + partition
+
+    def arguments(self, batch: Batch) -> list[int | bytes]:
+        """What spread.lua wants behind the messages."""
+        found: list[int | bytes] = []
+        for positions in batch.positions().values():
+            found.append(len(positions))
+            found += map(encoded, positions)
+        return found
+
+    def places(self, batch: Batch, answer: list[int]) -> set[int]:
+        """Where in *batch* the messages stand that spread.lua answered with."""
+        by_partition = list(batch.places().values())
+        pairs = zip(answer[::2], answer[1::2], strict=True)
+        return {by_partition[partition - 1][place - 1] for partition, place in pairs}
+
+    def lift(self, acknowledged: Mapping[str, tuple[int, int]]) -> int:
+        """Lift the line of each partition to the (ledger, entry) up to which everything is acknowledged.
+
+        Returns how many ids were forgotten. A line never goes down.
+        """
+        forgotten = 0
+        for partition, (ledger, entry) in acknowledged.items():
+            top = (ledger, entry, _LARGEST_INDEX)
+            answer: Any = self._raise(
+                keys=[self._watermark_key, self.key(partition)], args=[partition, *top, encoded(top)]
+            )
+            forgotten += answer
+        return forgotten

@@ -1,0 +1,10 @@
+-- Where the messages of a partition come in order: the watermark alone tells what was pushed. In front of deliver.lua.
+local function pushed_before()
+  return {}
+end
+
+local function remember(fields)
+  for field = 0, fields - 1 do
+    redis.call('HSET', KEYS[2], ARGV[3 + field * 3], ARGV[5 + field * 3])
+  end
+end
