@@ -15,6 +15,7 @@ from tests.integration.dataplane import (
     create_topic,
     entries_added,
     payloads,
+    producer,
     publish,
     resource,
     unload,
@@ -87,6 +88,28 @@ def test_p1_p2_killed_between_two_chunks_nothing_is_lost_or_doubled(
     processes.start("bridge", document)
     wait_for(lambda: moved(valkey), "everything is moved")
     own = ["before", "of another producer", whole, "after"] if chunking else ["of another producer", whole]
-    assert [len(each) for each in payloads(pulsar, target)] == [len(each) for each in own]
-    assert payloads(pulsar, target) == own
+    found = payloads(pulsar, target)
+    assert [len(each) for each in found] == [len(each) for each in own]
+    assert found == own
     assert chunking or payloads(pulsar, topic) == ["before", "after"]
+
+
+def test_p1_a_topic_that_moves_between_two_chunks_loses_nothing(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    entries = ["before", large(40), "after"]
+    with valkey.client() as client:
+        client.lpush(LIST, *entries)
+    running = processes.start("bridge", bridge(valkey, pulsar, topic, chunking=True))
+    wait_for(lambda: entries_added(pulsar, topic) > 1, "the first chunk")
+    unload(pulsar, topic)
+    with producer(pulsar, topic) as other:
+
+        def all_moved() -> bool:
+            other.send(b"of another producer")  # so that a reader does not wait for the rest of a torso
+            return moved(valkey)
+
+        wait_for(all_moved, "everything is moved", 60)
+    found = [payload for payload in payloads(pulsar, topic) if payload != "of another producer"]
+    assert [len(payload) for payload in found] == [len(entry) for entry in entries]
+    assert found == entries, running.log()

@@ -7,17 +7,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from headrace.api.bridge_sink import Compression
 from headrace.api.policy import MOST_MESSAGES
+from headrace.bridge.chunks import arrived, first_and_last
 from headrace.bridge.frame import Frame, Way
+from headrace.bridge.message import Message
 from headrace.bridge.pulsar_client import build
-from headrace.bridge.pulsar_library import Client, Producer, PulsarError, core
+from headrace.bridge.pulsar_library import Client, MessageId, Producer, PulsarError, core
 
 NEVER_MILLISECONDS = 24 * 3600 * 1000
 LARGEST_FRAME_BYTES = 64 * 1024 * 1024
 CLOSE_SECONDS = 5.0
+ALONE_BYTES = 64 * 1024
+"""What is smaller fits into one piece at any broker."""
 
 _COMPRESSION = {
     Compression.NONE: core.CompressionType.NONE,
@@ -41,14 +45,50 @@ class PublishError(Exception):
         """Id of the message that is larger than the broker takes, if that is why."""
 
 
-@dataclass
 class _Sender:
     """A producer, and the ids that it gives to messages that go one by one."""
 
-    producer: Producer
-    next_id: int
+    def __init__(self, client: Client, producer: Producer) -> None:
+        self.producer = producer
+        self._client = client
+        self._last_id = int(producer.last_sequence_id())
 
-    def wire_id(self, frame: Frame, sequence_id: int) -> int:
+    def send(self, frame: Frame) -> str | None:
+        """Send a batch, or messages one by one; None when Pulsar has them all, else what went wrong."""
+        problems: list[str] = []
+        answered = threading.Event()
+        expected = 1 if frame.batched else len(frame.messages)
+        answers: list[MessageId] = []
+
+        def on_sent(result: object, identity: MessageId) -> None:
+            if result != core.Result.Ok:
+                problems.append(str(result).removeprefix("Result."))
+            answers.append(identity)
+            if len(answers) == expected:
+                answered.set()
+
+        send = self.producer._producer.send_async
+        # A batch has one fate, so its last message alone asks: a callback each would cost a switch to Python each.
+        silent = frame.messages[:-1] if frame.batched else []
+        for sequence_id, item in silent:
+            send(build(item, sequence_id, None), None)
+        for sequence_id, item in frame.messages[len(silent) :]:
+            send(build(item, self._wire_id(frame, sequence_id), _mark(frame, sequence_id)), on_sent)
+        try:
+            self.producer.flush()
+        except PulsarError as error:
+            return type(error).__name__
+        # flush returns when all is answered; the callback may still be on its way from the client's thread
+        if not answered.wait(10):
+            return "no answer"
+        if problems or frame.batched or len(frame.messages) > 1:
+            return problems[0] if problems else None
+        span = first_and_last(answers[0])
+        if span is None or arrived(self._client, frame.topic, _mark(frame, frame.first), *span):
+            return None
+        return "its chunks are there, but make no message"
+
+    def _wire_id(self, frame: Frame, sequence_id: int) -> int:
         """The id under which the broker gets a message.
 
         A batch keeps its own: the broker drops what it has. Of a message in chunks the broker (4.0.7) drops only the
@@ -58,8 +98,12 @@ class _Sender:
         """
         if frame.batched:
             return sequence_id
-        self.next_id = max(self.next_id + 1, time.time_ns() // 1000)
-        return self.next_id
+        self._last_id = max(self._last_id + 1, time.time_ns() // 1000)
+        return self._last_id
+
+
+def _mark(frame: Frame, sequence_id: int) -> str:
+    return f"{frame.cut}:{sequence_id}"
 
 
 _Work = tuple[Frame, _Sender, Callable[[PublishError | None], None]]
@@ -104,46 +148,31 @@ class _Writer:
         return None
 
     def _send(self, frame: Frame, sender: _Sender) -> None:
-        problem = _try(frame, sender)
-        if problem == TOO_BIG and frame.batched:
-            # A broker with a lower limit than ours: halves, always the same ones, so that a replay repeats them.
-            if len(frame.messages) == 1:
-                raise PublishError(f"message {frame.first} is larger than the broker takes", frame.first)
-            middle = len(frame.messages) // 2
-            for half in (frame.messages[:middle], frame.messages[middle:]):
-                self._send(replace(frame, messages=half), sender)
-        elif problem is not None:
-            raise PublishError(f"{frame.topic} did not take a frame: {problem}")
+        for part in [frame] if frame.batched else _one_by_one(frame):
+            problem = sender.send(part)
+            if problem == TOO_BIG and part.batched:
+                self._send_halves(part, sender)
+            elif problem is not None:
+                raise PublishError(f"{frame.topic} did not take a frame: {problem}")
+
+    def _send_halves(self, frame: Frame, sender: _Sender) -> None:
+        """To a broker with a lower limit than ours: always the same halves, so that a replay repeats them."""
+        if len(frame.messages) == 1:
+            raise PublishError(f"message {frame.first} is larger than the broker takes", frame.first)
+        middle = len(frame.messages) // 2
+        for half in (frame.messages[:middle], frame.messages[middle:]):
+            self._send(replace(frame, messages=half), sender)
 
 
-def _try(frame: Frame, sender: _Sender) -> str | None:
-    problems: list[str] = []
-    answered = threading.Event()
-    expected = 1 if frame.batched else len(frame.messages)
-    answers: list[None] = []
-
-    def on_sent(result: object, _: object) -> None:
-        if result != core.Result.Ok:
-            problems.append(str(result).removeprefix("Result."))
-        answers.append(None)
-        if len(answers) == expected:
-            answered.set()
-
-    send = sender.producer._producer.send_async
-    # A frame has one fate, so its last message alone asks: a callback each would cost a switch to Python each.
-    silent = frame.messages[:-1] if frame.batched else []
-    for sequence_id, item in silent:
-        send(build(item, sequence_id, None), None)
-    for sequence_id, item in frame.messages[len(silent) :]:
-        send(build(item, sender.wire_id(frame, sequence_id), f"{frame.cut}:{sequence_id}"), on_sent)
-    try:
-        sender.producer.flush()
-    except PulsarError as error:
-        return type(error).__name__
-    # flush returns when all is answered; the callback may still be on its way from the client's thread
-    if not answered.wait(10):
-        return "no answer"
-    return problems[0] if problems else None
+def _one_by_one(frame: Frame) -> list[Frame]:
+    """Parts of a frame that is no batch: what may go in chunks alone, as it must have arrived before the next goes."""
+    runs: list[list[tuple[int, Message]]] = [[]]
+    for pair in frame.messages:
+        if len(pair[1].payload) > ALONE_BYTES:
+            runs += [[pair], []]
+        else:
+            runs[-1].append(pair)
+    return [replace(frame, messages=run) for run in runs if run]
 
 
 class Transmission:
@@ -208,7 +237,7 @@ class Publisher:
                 batching_max_publish_delay_ms=NEVER_MILLISECONDS,
                 chunking_enabled=not batched,
             )
-            sender = self._senders[topic, way] = _Sender(producer, int(producer.last_sequence_id()))
+            sender = self._senders[topic, way] = _Sender(self._client, producer)
         return int(sender.producer.last_sequence_id()) if batched else -1
 
     def publish(self, frames: list[Frame]) -> Transmission:
