@@ -16,9 +16,9 @@ from tests.bench import latency, report, rounds
 from tests.bench.bed import Bed
 from tests.bench.rounds import Scale
 
-DEFAULT = Scale(rounds=3, cuts=(100, 1000, 4000), share=1.0, latency_seconds=4)
-QUICK = Scale(rounds=1, cuts=(1000,), share=0.5, latency_seconds=4)
-THOROUGH = Scale(rounds=5, cuts=(100, 1000, 4000), share=1.5, latency_seconds=10)
+DEFAULT = Scale(rounds=3, cuts=(100, 1000, 4000), share=1.0, many=1_000_000, latency_seconds=4)
+QUICK = Scale(rounds=1, cuts=(1000,), share=0.5, many=100_000, latency_seconds=4)
+THOROUGH = Scale(rounds=5, cuts=(100, 1000, 4000), share=1.5, many=1_000_000, latency_seconds=10)
 LOAD = 0.5
 """A load average above this before we begin means that somebody else computes here."""
 
@@ -38,14 +38,14 @@ def main() -> None:
         say(f"[yellow]the load of this machine is {busy:.1f}: these figures are not worth publishing[/]")
     with Bed() as bed:
         outcomes = rounds.run(bed, scale)
-        with step("memory after a small backlog"):
-            few = rounds.small_backlogs(bed, scale)
+        with step("memory after a small and a large backlog"):
+            memory = rounds.memory(bed, scale)
         latencies = {}
         for row, measure in latency.MEASURES.items():
             with step(f"latency of {row} at {latency.RATE} messages/s"):
                 latencies[row] = measure(bed, scale.rounds, scale.latency_seconds)
                 bed.settle()
-    results = report.Results(outcomes, latencies, few)
+    results = report.Results(outcomes, latencies, memory)
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     report.show(results, console)
     report.write(results, console)

@@ -17,7 +17,7 @@ from rich.table import Table
 from tests.bench.figure import Figure
 from tests.bench.latency import Latencies
 from tests.bench.payload import LARGE, SMALL, Payload
-from tests.bench.rounds import FEW, Outcome
+from tests.bench.rounds import Outcome
 from tests.bench.throughput import HEADRACE, INWARD, OUTWARD, ROWS
 
 RESULTS = Path("bench-results.jsonl")
@@ -55,8 +55,8 @@ class Results:
 
     outcomes: list[Outcome]
     latencies: dict[str, Latencies]
-    few: dict[str, Figure]
-    """Peak memory of the bridge in MiB after a small backlog."""
+    memory: dict[tuple[str, int], Figure]
+    """Peak memory of the bridge in MiB, by row and size of the backlog."""
 
     def find(self, row: str, payload: Payload, name: str) -> Outcome:
         """One contender."""
@@ -79,10 +79,8 @@ class Results:
                 found += self._lines(row, payload, f"{row}{suffix}")
         for row, latency in self.latencies.items():
             found += [Line(f"latency.{row}.{name}", each, "ms", ".1f") for name, each in latency.items()]
-        for row, few in self.few.items():
-            many = self.find(row, SMALL, HEADRACE)
-            found.append(Line(f"memory.{row}.backlog_{FEW}", few, "MiB", ".0f"))
-            found.append(Line(f"memory.{row}.backlog_{many.messages}", many.peak, "MiB", ".0f"))
+        for (row, count), peak in self.memory.items():
+            found.append(Line(f"memory.{row}.backlog_{count}", peak, "MiB", ".0f"))
         return found
 
     def _lines(self, row: str, payload: Payload, name: str) -> list[Line]:

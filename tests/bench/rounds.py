@@ -26,6 +26,8 @@ class Scale:
     """Sizes of cut of the ceilings, in messages."""
     share: float
     """Of each contender's full number of messages."""
+    many: int
+    """Messages of the large backlog."""
     latency_seconds: int
     """Length of a window of the latency, of which there are as many as rounds."""
 
@@ -72,16 +74,16 @@ def run(bed: Bed, scale: Scale) -> list[Outcome]:
     ]
 
 
-def small_backlogs(bed: Bed, scale: Scale) -> dict[str, Figure]:
-    """Peak memory in MiB of the bridge after a small backlog of 200-byte messages, by row."""
-    place = Place(SMALL, bed.source_topic(SMALL, FEW), bed.sink_topic(bed.unique("few")))
+def memory(bed: Bed, scale: Scale) -> dict[tuple[str, int], Figure]:
+    """Peak memory in MiB of the bridge after backlogs of 200-byte messages, by row and size of the backlog."""
     found = {}
-    for contender in contenders(()):
-        if contender.name == HEADRACE:
-            peaks = [contender.measure(bed, place, FEW).peak for _ in range(scale.rounds)]
-            found[contender.row] = Figure.of(peaks)
-            say(f"{contender.row}: {found[contender.row].text('.0f')} MiB after {FEW} messages")
-            bed.settle()
+    for count in (FEW, scale.many):
+        place = Place(SMALL, bed.source_topic(SMALL, count + 10_000), bed.sink_topic(bed.unique("memory")))
+        for contender in contenders(()):
+            if contender.name == HEADRACE:
+                found[contender.row, count] = Figure.of([contender.measure(bed, place, count).peak])
+                say(f"{contender.row}: {found[contender.row, count].text('.0f')} MiB after {count} messages")
+                bed.settle()
     return found
 
 
