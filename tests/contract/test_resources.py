@@ -142,6 +142,13 @@ REFUSED = [
         "properties that begin with HEADRACE_ or VALKEY_ are Headrace's own: choose another name",
         None,
     ),
+    ("PulsarBridge", put("delivery.replicas", 2), "delivery.replicas goes with durability: Replica", None),
+    (
+        "PulsarBridge",
+        put("delivery", {"durability": "Fsync", "replicas": 1}),
+        "delivery.replicas goes with durability: Replica",
+        None,
+    ),
     (
         "PulsarBridge",
         put("sink.valkey.celery.envelope", "JSON"),

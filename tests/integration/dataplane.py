@@ -88,6 +88,11 @@ def skip_all(broker: Pulsar, topic: str) -> None:
     _admin(broker, "POST", f"{admin_path(topic)}/subscription/keeper/skip_all")
 
 
+def rewind(broker: Pulsar, topic: str, subscription: str) -> None:
+    """Move a subscription's cursor back to the topic's beginning."""
+    _admin(broker, "POST", f"{admin_path(topic)}/subscription/{subscription}/resetcursor/0")
+
+
 def unload(broker: Pulsar, topic: str) -> None:
     """Let the broker close a topic; it opens again at the next use, without the old consumers."""
     _admin(broker, "PUT", f"{admin_path(topic)}/unload")

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from headrace.api.bridge_sink import Sink
 from headrace.api.bridge_source import Source
 from headrace.api.connection import PulsarConnection, ValkeyConnection
+from headrace.api.delivery import Delivery
 from headrace.api.model import ApiModel, Rule
 from headrace.api.pod import Pod, replicas_field
 from headrace.api.policy import PROPERTIES, Alerts, Cache, Deduplicate
@@ -38,6 +39,11 @@ class PulsarBridgeSpec(ApiModel):
             cel="!has(self.source.valkey) || !(has(self.deduplicate) || has(self.cache))",
             message="deduplicate and cache need source.pulsar",
             holds=lambda self: self.source.valkey is None or (self.deduplicate is None and self.cache is None),
+        ),
+        Rule(
+            cel="!has(self.source.valkey) || !has(self.delivery)",
+            message="delivery needs source.pulsar: what comes from Valkey arrives effectively once",
+            holds=lambda self: self.source.valkey is None or self.delivery is None,
         ),
         Rule(
             cel="!has(self.source.valkey) || !has(self.source.valkey.list) || !has(self.source.valkey.list.format)"
@@ -111,6 +117,8 @@ class PulsarBridgeSpec(ApiModel):
     """Topics to make when missing, with their policies. The topics of source, sink and deadLetter are made anyway."""
     subscriptions: Subscriptions = ()
     """More subscriptions to make when missing; the source's own is made anyway."""
+    delivery: Delivery | None = None
+    """How surely messages arrive in Valkey. Effectively once, and on Valkey's disk, when left out."""
     deduplicate: Deduplicate | None = None
     """Drop messages whose key was seen before. Redeliveries are dropped anyway."""
     cache: Cache | None = None

@@ -11,6 +11,13 @@
 --      or {-2, …} and nothing done when some of it was pushed before: see spread.lua,
 --      or {-1, field, value, ...} and nothing done when the watermark is another one than expected.
 local target, watermark, dead = KEYS[1], KEYS[2], KEYS[3]
+-- a script that fails half-way has done its first half: so look before the first write
+for key, kind in pairs({[target] = 'list', [watermark] = 'hash', [dead] = 'list'}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= kind then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ' and should be a ' .. kind)
+  end
+end
 local depth, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = 3
 for _ = 1, fields do

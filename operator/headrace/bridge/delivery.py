@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import valkey
+from valkey.exceptions import OutOfMemoryError, ResponseError
 
 from headrace.bridge.batch import Batch, Item, Position, position
 from headrace.bridge.delivered_ids import DeliveredIds
@@ -24,6 +25,13 @@ class Delivered:
     """Messages by partition."""
     duplicates: int = 0
     dead_letters: int = 0
+
+
+def refusal_of(error: ResponseError) -> str | None:
+    """The reason in one word when Valkey itself is well and took nothing, which a person mends; else None."""
+    if isinstance(error, OutOfMemoryError):
+        return "ValkeyFull"
+    return "WrongType" if str(error).startswith("WRONGTYPE") else None
 
 
 def _encode(position: Position | None) -> str:
@@ -48,16 +56,19 @@ class DeliveryStore:
         max_depth: int | None,
         window_seconds: int,
         ttl_seconds: int,
+        once: bool = True,
         spread: bool = False,
     ) -> None:
-        """*spread*: the messages of a partition come to several replicas, in no order."""
+        """*once*: what was pushed before is dropped; otherwise nothing is remembered of it. *spread*: the messages of a
+        partition come to several replicas, in no order."""
         self._client = client
         self._keys = [target, f"{prefix}:watermark", f"{prefix}:dead-letters"]
         self._max_depth = max_depth or 0
         self._window_seconds = window_seconds
         self._ttl_seconds = ttl_seconds
-        self._ids = DeliveredIds(client, prefix) if spread else None
-        self._deliver = script(client, "spread" if spread else "ordered", "deliver")
+        self._once = once
+        self._ids = DeliveredIds(client, prefix) if spread and once else None
+        self._deliver = script(client, "spread" if self._ids else "ordered", "deliver")
         self._marks: dict[str, Position] = {}
 
     @property
@@ -67,6 +78,9 @@ class DeliveryStore:
 
     def load(self) -> None:
         """Read the watermarks."""
+        if not self._once:
+            self._client.ping()
+            return
         found: Any = self._client.hgetall(self._keys[1])
         self._learn([part for pair in found.items() for part in pair])
 
@@ -92,13 +106,15 @@ class DeliveryStore:
         """Push *batch*, in order, as far as the target has room."""
         rest, dropped, room = batch, 0, len(batch)
         while True:
-            fresh = rest.beyond(self._marks)
+            fresh = rest.beyond(self._marks) if self._once else rest
             dropped += len(rest) - len(fresh)
             rest = fresh
             offered = rest.head(room)
             if not offered:
                 return Delivered(rest, duplicates=dropped)
-            ends = {partition: position(identity) for partition, identity in offered.last().items()}
+            ends = (
+                {partition: position(identity) for partition, identity in offered.last().items()} if self._once else {}
+            )
             status, *answer = self._call(offered, ends)
             if status == 1:
                 if not self._ids:

@@ -7,15 +7,18 @@ import time
 from collections.abc import Sequence
 
 from prometheus_client import Counter
+from valkey.exceptions import ResponseError
 
 from headrace.api.bridge_sink import ValkeySink
 from headrace.api.bridge_source import SubscriptionType
+from headrace.api.delivery import Delivery, Guarantee
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
-from headrace.bridge.acknowledgement import Acknowledgements
+from headrace.bridge.acknowledgement import Acknowledgements, Pushed
 from headrace.bridge.batch import Batch
-from headrace.bridge.delivery import DeliveryStore
+from headrace.bridge.delivery import DeliveryStore, refusal_of
+from headrace.bridge.durability import Settlement
 from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import preparer
@@ -29,6 +32,9 @@ from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 IDLE_MILLISECONDS = 100
 FULL_SECONDS = 0.1
+POLL_SECONDS = 0.05
+DRAIN_SECONDS = 5.0
+"""How long the stop waits for Valkey to have everything on its disk. What is not acknowledged comes again."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +61,7 @@ class Inward:
         self._target, max_depth = _target(spec.sink.valkey)
         self._prepare = preparer(bridge, prefix)
         self._valkey = server.client()
+        delivery = spec.delivery or Delivery()
         self._store = DeliveryStore(
             self._valkey,
             target=self._target,
@@ -63,11 +70,18 @@ class Inward:
             window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
             ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
             spread=spread,
+            once=delivery.guarantee is Guarantee.EFFECTIVELY_ONCE,
         )
         self._subscription = Subscription(source, topics, pulsar_client, self._valkey, prefix)
         self._incarnations = Incarnations(pulsar_client)
         self._consumer: Consumer | None = None
-        self._unsettled = Acknowledgements(individual=spread)
+        settlement: Settlement[Pushed] = Settlement(
+            self._valkey,
+            prefix,
+            delivery,
+            lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
+        )
+        self._unsettled = Acknowledgements(settlement, individual=spread)
         self._health = health
         self._name = f"the loop of {topics.label}"
         self._tick = health.loop(self._name)
@@ -113,9 +127,10 @@ class Inward:
             else:
                 self._idle()
             self._settle()
-        while self._unsettled:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._unsettled and time.monotonic() < deadline:
             self._tick()
-            self._unsettled.wait()
+            time.sleep(POLL_SECONDS)
             self._settle()
 
     def _receive(self, consumer: Consumer) -> list[Message]:
@@ -154,22 +169,33 @@ class Inward:
             self._failures(base_topic(partition), reason).inc()
         rest = batch
         while rest:
-            delivered = self._store.push(rest)
-            rest = delivered.rest
+            why = f"{self._target} is full"
+            try:
+                delivered = self._store.push(rest)
+            except ResponseError as error:
+                if (refusal := refusal_of(error)) is None:
+                    raise
+                self._failures(self._subscription.label, refusal).inc()
+                why = f"Valkey refuses messages: {error}"
+            else:
+                rest = delivered.rest
+                for partition, count in delivered.pushed.items():
+                    self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
+                self._metrics.dropped.inc(delivered.duplicates)
             self._health.connection("valkey", True)
-            for partition, count in delivered.pushed.items():
-                self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
-            self._metrics.dropped.inc(delivered.duplicates)
-            if rest:
-                if self._stop.wait(FULL_SECONDS):
-                    return False
-                if self._seldom("full"):
-                    _log.info("%s is full; %d messages wait here", self._target, len(rest))
-                self._tick()
-                self._settle()
+            if rest and not self._hold(why, len(rest)):
+                return False
         for _, reason in reasons:
             self._metrics.dead_letters.labels(reason=reason).inc()
         return True
+
+    def _hold(self, why: str, count: int) -> bool:
+        """Wait a little with what Valkey does not take now; False when the stop came."""
+        if self._seldom(why):
+            _log.warning("%s; %d messages wait here", why, count)
+        self._tick()
+        self._settle()
+        return not self._stop.wait(FULL_SECONDS)
 
     def _settle(self) -> None:
         """Acknowledge what is safe by now."""

@@ -43,6 +43,12 @@ class BridgeMetrics:
         )
         self.replay_running = Gauge("headrace_bridge_replay_running", "1 while this pod runs a replay.", **at)
         self.connected = Gauge("headrace_bridge_connected", "1 while the side is reachable.", ["side"], **at)
+        self.durability_unmet = Counter(
+            "headrace_bridge_durability_unmet",
+            "Times that Valkey could not give the durability of spec.delivery: no disk, or too few replicas.",
+            ["durability"],
+            **at,
+        )
         self.consumer_failures = Counter(
             "pulsar_consumer_failures",
             "Messages that the consumer could not hand on, and batches it had to take again.",
