@@ -14,6 +14,7 @@ from tests.integration.dataplane import (
     connections,
     create_topic,
     entries_added,
+    keep,
     payloads,
     producer,
     publish,
@@ -29,8 +30,9 @@ PREFIX = "headrace:{test/files}"
 @pytest.fixture
 def topic(pulsar: Pulsar) -> str:
     name = f"persistent://public/default/chunks-{uuid.uuid4().hex[:8]}"
-    create_topic(pulsar, f"{name}-DLQ")
-    return create_topic(pulsar, name)
+    for topic in (name, f"{name}-DLQ"):
+        keep(pulsar, create_topic(pulsar, topic))
+    return name
 
 
 def bridge(valkey: Valkey, pulsar: Pulsar, topic: str, *, chunking: bool) -> dict[str, Any]:

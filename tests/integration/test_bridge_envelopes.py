@@ -15,6 +15,7 @@ from tests.integration.dataplane import (
     connections,
     create_topic,
     delete_schema,
+    keep,
     payloads,
     publish,
     put_schema,
@@ -133,6 +134,7 @@ def test_p7_key_properties_and_event_time_are_selected_and_bad_ones_told(
 def test_p5_a_topic_whose_schema_takes_no_bytes_is_told_and_waited_for(
     valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
 ) -> None:
+    keep(pulsar, topic)
     schema = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}]}
     put_schema(pulsar, topic, {"type": "AVRO", "schema": json.dumps(schema), "properties": {}})
     source = {"valkey": {"list": {"key": "orders"}}}
