@@ -102,6 +102,12 @@ REFUSED = [
     ),
     (
         "PulsarBridge",
+        put("source", {"valkey": {"list": {"key": "orders", "format": "Outbox", "shards": 2}}}),
+        "shards does not go with format: Outbox, which is one list",
+        None,
+    ),
+    (
+        "PulsarBridge",
         put("source", {"valkey": {"pubSub": {"channels": []}}}),
         "pubSub needs at least one of channels and patterns",
         None,
@@ -311,6 +317,21 @@ def test_a_list_cannot_become_a_stream(kubernetes_api: Environment) -> None:
     bridge["source"]["valkey"] = {"list": None, "stream": {"key": "orders"}}
     refused = refusal(kubernetes_api, "apply", "-f", "-", input=json.dumps(body("PulsarBridge", bridge, "source")))
     assert "a bridge cannot change between list, stream and pubSub" in refused
+
+
+def test_shards_can_grow_and_never_shrink(kubernetes_api: Environment) -> None:
+    bridge = copy.deepcopy(BRIDGE)
+    bridge["sink"] = {"pulsar": {"topic": "persistent://shop/orders/events"}}
+
+    def shards(number: int | None) -> str:
+        bridge["source"] = {"pulsar": None, "valkey": {"list": {"key": "orders", "shards": number}}}
+        return json.dumps(body("PulsarBridge", bridge, "shards"))
+
+    for number in (None, 2, 4):
+        kubernetes_api.kubectl("apply", "-f", "-", input=shards(number))
+    for fewer in (2, None):
+        refused = refusal(kubernetes_api, "apply", "-f", "-", input=shards(fewer))
+        assert "shards cannot become fewer" in refused
 
 
 def test_scale_and_names_work_as_kubectl_users_expect(kubernetes_api: Environment) -> None:

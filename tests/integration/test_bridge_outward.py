@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headrace.bridge.routing import java_string_hash
+from headrace.bridge.sharding import java_string_hash
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import (

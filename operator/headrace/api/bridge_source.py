@@ -20,18 +20,42 @@ class ListFormat(StrEnum):
     OUTBOX = "Outbox"
 
 
+Shards = Annotated[int, Field(ge=1, le=64)]
+
+_NO_FEWER_SHARDS = Rule(
+    cel="!has(oldSelf.shards) || (has(self.shards) ? self.shards : 1) >= oldSelf.shards",
+    message="shards cannot become fewer, for their entries would be left behind: make a new bridge",
+    holds=lambda self: True,
+)
+
+
 class ListSource(ApiModel):
     """A Valkey list, taken from its right end (producers use LPUSH)."""
+
+    rules = (
+        Rule(
+            cel="!has(self.shards) || self.shards == 1 || !has(self.format) || self.format == 'Raw'",
+            message="shards does not go with format: Outbox, which is one list",
+            holds=lambda self: self.shards == 1 or self.format is ListFormat.RAW,
+        ),
+        _NO_FEWER_SHARDS,
+    )
 
     key: ValkeyKey
     """The list."""
     format: ListFormat = ListFormat.RAW
     """Raw (the default): each entry is a payload. Outbox: entries are written by Headrace's workers or by
     `headrace.bridge.hybrid_publish`."""
+    shards: Shards = 1
+    """1 (the default): the list is one line. More: producers choose one of the lists `KEY:0`, `KEY:1`, … by the hash of
+    their own key (`headrace.bridge.shard_key`); order is kept in each, and replicas share them. The list `KEY` is moved
+    too. The number can grow, never shrink."""
 
 
 class StreamSource(ApiModel):
     """A Valkey stream, read by a consumer group."""
+
+    rules = (_NO_FEWER_SHARDS,)
 
     key: ValkeyKey
     """The stream."""
@@ -44,6 +68,9 @@ class StreamSource(ApiModel):
     """The field that is the payload; the others become properties. All fields as one JSON object when left out."""
     trim: bool = False
     """Remove entries that every group of the stream has acknowledged. Default false."""
+    shards: Shards = 1
+    """1 (the default): the stream is one line. More: producers choose one of the streams `KEY:0`, `KEY:1`, …, as with
+    a list."""
 
 
 Channels = Annotated[tuple[ValkeyKey, ...], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "set"})]
@@ -86,6 +113,19 @@ class ValkeySource(ApiModel):
     """A stream."""
     pub_sub: PubSubSource | None = None
     """Channels."""
+
+    @property
+    def shards(self) -> int:
+        """How many shards it has; 0 when it is not sharded."""
+        source = self.list or self.stream
+        return source.shards if source is not None and source.shards > 1 else 0
+
+    def shard(self, number: int) -> ValkeySource:
+        """One shard as a source of its own."""
+        if self.list is not None:
+            return ValkeySource(list=self.list.model_copy(update={"key": f"{self.list.key}:{number}", "shards": 1}))
+        assert self.stream is not None
+        return ValkeySource(stream=self.stream.model_copy(update={"key": f"{self.stream.key}:{number}", "shards": 1}))
 
     @property
     def is_outbox(self) -> bool:

@@ -129,7 +129,9 @@ class PulsarBridgeSpec(ApiModel):
     replay: Replay | None = None
     """Move messages once more."""
     replicas: int = replicas_field(
-        1, "Number of pods: one works, the others stand by; from Pulsar they share the partitions. Default 1."
+        1,
+        "Number of pods: one works, the others stand by; shards of a Valkey source and partitions of a Pulsar source"
+        " they share. Default 1.",
     )
     alerts: Alerts = Alerts()
     """Alerts on backlog and failures."""

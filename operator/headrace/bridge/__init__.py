@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from headrace.bridge.message import Message
     from headrace.bridge.publication import Publication, hybrid_publish, hybrid_publish_async
     from headrace.bridge.redelivery import ReplayReport, replay_dlq_messages
+    from headrace.bridge.sharding import shard_key
 
 __all__ = [
     "Message",
@@ -17,6 +18,7 @@ __all__ = [
     "hybrid_publish",
     "hybrid_publish_async",
     "replay_dlq_messages",
+    "shard_key",
 ]
 
 _MODULES = {
@@ -26,6 +28,7 @@ _MODULES = {
     "hybrid_publish_async": "publication",
     "ReplayReport": "redelivery",
     "replay_dlq_messages": "redelivery",
+    "shard_key": "sharding",
 }
 """Where each public name stands. Imported at its first use: a program that publishes needs no Pulsar library."""
 

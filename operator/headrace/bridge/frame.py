@@ -81,6 +81,8 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
             runs.append((way, []))
         runs[-1][1].append((sequence_id, message))
     identity = f"{cut.made}-{cut.first}"
+    if routing.shard is not None:
+        identity = f"shard-{routing.shard}:{identity}"
     return [
         Frame(
             (routing.dead_letter if dead else routing.sink).partition_topic(partition),

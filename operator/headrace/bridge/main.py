@@ -8,20 +8,20 @@ import threading
 import time
 from pathlib import Path
 
-from headrace.api.bridge_sink import Compression
-from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.inlet import inlet
 from headrace.bridge.inward import Inward
+from headrace.bridge.lines import dead_letter_line, source_lines
 from headrace.bridge.metrics import BridgeMetrics
-from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
+from headrace.bridge.outward import DRAIN_SECONDS, Outward
 from headrace.bridge.pulsar_client import connect
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.reception import Reception
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_loop import ReplayLoop
 from headrace.bridge.routing import MAX_MESSAGE_BYTES
+from headrace.bridge.shares import Shares
 from headrace.process import logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
 from headrace.process.health import Health
@@ -92,45 +92,23 @@ def _loops(
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
-) -> list[Inward | Outward | Reception | ReplayLoop]:
+) -> list[Inward | Outward | Reception | ReplayLoop | Shares]:
     spec = bridge.spec
     prefix = f"headrace:{{{bridge.metadata.namespace}/{bridge.metadata.name}}}"
     limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
     lines = ReplayLines(bridge, prefix, server, client, metrics, limit)
     replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop)
     if spec.source.valkey is not None:
-        assert spec.sink.pulsar is not None
-        line = Line(
-            source=spec.source.valkey,
-            prefix=prefix,
-            sink_topic=spec.sink.pulsar.topic,
-            dead_letter_topic=spec.dead_letter_topic,
-            key=spec.sink.pulsar.key,
-            compression=spec.sink.pulsar.compression,
-            batching=spec.sink.pulsar.batching,
-            identity=bridge.identity,
-            max_message_bytes=limit,
-            envelope=spec.sink.pulsar.envelope,
-            properties=spec.sink.pulsar.properties,
-            event_time=spec.sink.pulsar.event_time,
-            chunking=spec.sink.pulsar.chunking,
-        )
-        outward = Outward(line, server, client, health, metrics, stop)
-        channels = spec.source.valkey.pub_sub
-        if channels is None:
-            return [outward, replay]
-        return [outward, Reception(channels, prefix, outward.lease, server, health, metrics, stop), replay]
-    letters = Line(
-        source=ValkeySource(list=ListSource(key=f"{prefix}:dead-letters", format=ListFormat.OUTBOX)),
-        prefix=f"{prefix}:dead-letters",
-        sink_topic=spec.dead_letter_topic,
-        dead_letter_topic=spec.dead_letter_topic,
-        key=None,
-        compression=Compression.LZ4,
-        identity=bridge.identity,
-        main=False,
-        max_message_bytes=limit,
-    )
+        source = spec.source.valkey
+        shares = Shares(server, prefix, source.shards, health, stop)
+        moving = [
+            Outward(line, server, client, health, metrics, stop, shares.of(line.shard))
+            for line in source_lines(bridge, prefix, limit)
+        ]
+        if source.pub_sub is not None:
+            return [*moving, Reception(source.pub_sub, prefix, moving[0].lease, server, health, metrics, stop), replay]
+        return [*moving, shares, replay] if source.shards else [*moving, replay]
+    letters = dead_letter_line(bridge, prefix, limit)
     return [
         inlet(bridge, prefix, server, client, admin, health, metrics, stop),
         Outward(letters, server, client, health, metrics, stop),

@@ -20,6 +20,7 @@ from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, IncompatibleSchemaError, PulsarError, TopicNotFoundError
 from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
 from headrace.bridge.scripts import FencedError
+from headrace.bridge.shares import Share
 from headrace.bridge.source import open_source
 from headrace.bridge.tail import last_landed
 from headrace.process.health import Health
@@ -73,6 +74,19 @@ class Line:
     properties: Mapping[str, str] = field(default_factory=dict)
     event_time: str | None = None
     chunking: bool = False
+    shard: int | None = None
+    """Which shard of the bridge's source it is; None when it is no shard."""
+
+    @property
+    def producer(self) -> str:
+        """Name of its producers."""
+        return f"headrace/{self.identity}" + ("" if self.shard is None else f"/shard-{self.shard}")
+
+    def side(self, side: str) -> str:
+        """What the process calls a *side* of this line."""
+        if not self.main:
+            return f"{side} for dead letters"
+        return side if self.shard is None else f"{side} for shard {self.shard}"
 
 
 @dataclass(frozen=True)
@@ -99,17 +113,19 @@ class Outward:
         health: Health,
         metrics: BridgeMetrics,
         stop: Stop,
+        share: Share | None = None,
     ) -> None:
         self._line = line
+        self._share = share or Share()
         self._valkey = server.client()
         self._lease = Lease(self._valkey, line.prefix)
         source = open_source(self._valkey, line.source, line.prefix, self._lease)
         self._store = CutStore(self._valkey, source, line.prefix, self._lease, line.batching)
         self._name = source.key
         self._pulsar = pulsar_client
-        self._publisher = Publisher(pulsar_client, f"headrace/{line.identity}", line.compression)
+        self._publisher = Publisher(pulsar_client, line.producer, line.compression)
         self._health = health
-        self._tick = health.loop(f"the loop of {line.source}")
+        self._tick = health.loop(f"the loop of {self._name}")
         self._metrics = metrics
         self._stop = stop
         self._seldom = Seldom()
@@ -117,6 +133,7 @@ class Outward:
         self._floor = 0
         self._too_large: set[int] = set()
         self._sampled = 0.0
+        self._waiting = self._counted = 0
         self._stop_seen: float | None = None
 
     @property
@@ -146,6 +163,7 @@ class Outward:
                 self._stop.wait(self._backoff.next_seconds())
             finally:
                 self._publisher.close()
+                self._share.left()
                 self._in_flight(())
         self._release()
 
@@ -158,10 +176,13 @@ class Outward:
         said = False
         while not self._stop:
             self._tick()
-            if self._lease.acquire():
+            mine = self._share.claim()
+            if mine and self._lease.acquire():
                 self._side("valkey", True)
                 return True
-            self._side("valkey", True)
+            if mine:
+                self._share.left()
+                self._side("valkey", True)
             if not said:
                 _log.info("%s: another replica works, standing by", self._name)
                 partitions(self._pulsar, self._line.sink_topic)
@@ -174,7 +195,8 @@ class Outward:
     def _work(self) -> None:
         routing = self._open()
         flying: deque[_Flight] = deque()
-        while not self._stop:
+        surplus = False
+        while not self._stop and not (surplus := self._share.surplus()):
             self._tick()
             if len(flying) < CUTS_IN_FLIGHT and (not flying or flying[-1].cut.fills(self._line.batching)):
                 cuts = self._store.next(routing, self._floor, flying[-1].cut if flying else None)
@@ -195,6 +217,10 @@ class Outward:
             self._sample()
         while flying:
             self._arrive(flying.popleft())
+        if surplus:
+            _log.info("%s: giving it to another replica", self._name)
+            self._publisher.close()  # first, for the broker admits one producer of a name
+            self._lease.release()
 
     def _open(self) -> Routing:
         line = self._line
@@ -210,6 +236,7 @@ class Outward:
             properties=dict(line.properties),
             event_time=line.event_time,
             chunking=line.chunking,
+            shard=line.shard,
         )
         # A line of dead letters has no other messages, so no producer for them.
         if line.sink_topic != line.dead_letter_topic:
@@ -315,15 +342,17 @@ class Outward:
         self._health.done(f"the loop of {self._name}")
 
     def _side(self, side: str, connected: bool) -> None:
-        self._health.connection(side if self._line.main else f"{side} for dead letters", connected)
+        self._health.connection(self._line.side(side), connected)
 
     def _in_flight(self, flying: Iterable[_Flight]) -> None:
         if self._line.main:
-            self._metrics.in_flight.set(sum(len(flight.cut.entries) for flight in flying))
+            before, self._counted = self._counted, sum(len(flight.cut.entries) for flight in flying)
+            self._metrics.in_flight.inc(self._counted - before)
 
     def _sample(self) -> None:
         if self._line.main and time.monotonic() - self._sampled > SAMPLE_SECONDS:
-            self._metrics.backlog.set(self._store.waiting())
+            before, self._waiting = self._waiting, self._store.waiting()
+            self._metrics.backlog.inc(self._waiting - before)
             self._sampled = time.monotonic()
 
     def _count(self, parts: list[Frame], status: str) -> None:

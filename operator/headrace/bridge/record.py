@@ -81,6 +81,7 @@ def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | N
     if into is None:
         return None
     limit = routing.limit_bytes - MESSAGE_OVERHEAD_BYTES
+    suffix = "" if routing.shard is None else f"-{routing.shard}"  # each shard counts for itself
 
     def sealed(message: Message, sequence_id: int) -> Message:
         if message.reason is not None:
@@ -89,7 +90,7 @@ def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | N
         identity = properties.get(STREAM_ID)
         others = {name: value for name, value in properties.items() if name != STREAM_ID}
         time = message.event_time or (int(identity.partition("-")[0]) if identity else made)
-        identity = identity or f"{made}-{sequence_id}"
+        identity = (identity or f"{made}-{sequence_id}") + suffix
         payload = into(identity, routing.source, time, message.key, others, message.payload)
         if routing.envelope is Envelope.CLOUD_EVENTS:
             properties = {**properties, CONTENT_TYPE: CLOUD_EVENT}

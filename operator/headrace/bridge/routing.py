@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 
 import orjson
 
 from headrace.api.bridge_sink import Envelope
 from headrace.api.bridge_source import ListFormat, ValkeySource
+from headrace.bridge.sharding import java_string_hash
 
 MAX_MESSAGE_BYTES = 5 * 1024 * 1024
 """Pulsar's default `maxMessageSize`."""
@@ -82,6 +82,8 @@ class Routing:
     """Whether messages that are larger than the broker takes go to the sink in chunks, or to the dead letters."""
     envelope: Envelope = Envelope.RAW
     """What surrounds the payloads for the sink; dead letters have none."""
+    shard: int | None = None
+    """Of which shard of the source the cut is; None when it has none."""
 
     def to_wire(self) -> bytes:
         """As stored with a cut."""
@@ -98,16 +100,3 @@ class Routing:
             envelope=Envelope(body.pop("envelope", Envelope.RAW)),  # cuts of an older version have none
             **body,
         )
-
-
-@lru_cache(maxsize=65_536)
-def java_string_hash(key: str) -> int:
-    """``String.hashCode() & 0x7fffffff``: the default hashing scheme of Pulsar's Java, Go and Python producers.
-
-    Keys so meet on the partition where any other producer of the topic would have put them.
-    """
-    units = key.encode("utf-16-be", "surrogatepass")
-    value = 0
-    for high, low in zip(units[::2], units[1::2], strict=True):
-        value = (31 * value + (high << 8 | low)) & 0xFFFFFFFF
-    return value & 0x7FFFFFFF

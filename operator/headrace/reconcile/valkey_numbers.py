@@ -12,6 +12,7 @@ from valkey.asyncio.connection import ConnectionPool
 from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseError, ValkeyError
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 
+from headrace.api.bridge_source import ValkeySource
 from headrace.api.connection import ValkeyConnection
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
@@ -74,18 +75,28 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
 async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Numbers:
     source, replay = bridge.spec.source.valkey, bridge.spec.replay
     questions = [_Count("HGETALL", _own_key(bridge, f"replay:{replay.id}"))] if replay else []
-    group = None
+    waits: list[_Count] = []
     if source is not None:
-        if stream := source.stream:
-            group = stream.group
-            questions.append(_Count("XINFO GROUPS", stream.key))
-        else:
-            questions.append(_Count("LLEN", source.list.key if source.list else _own_key(bridge, "received")))
-        questions.append(_Count("LLEN", _own_key(bridge, "cut")))
-    answers = await _ask(bridge, credentials, questions, group)
+        shards = range(source.shards)
+        waits = [_waits(bridge, source), *(_waits(bridge, source.shard(number)) for number in shards)]
+        flies = [_own_key(bridge, "cut"), *(_own_key(bridge, f"shard-{number}:cut") for number in shards)]
+        questions += [*waits, *(_Count("LLEN", key) for key in flies)]
+    answers = await _ask(bridge, credentials, questions, source.stream.group if source and source.stream else None)
     run = _texts(answers.pop(0)) if replay else None
-    waiting, in_flight = answers or (None, None)
-    return Numbers(backlog=waiting, in_flight=in_flight, replay=run)
+    return Numbers(backlog=_sum(answers[: len(waits)]), in_flight=_sum(answers[len(waits) :]), replay=run)
+
+
+def _waits(bridge: PulsarBridge, source: ValkeySource) -> _Count:
+    """The question how much waits at *source*."""
+    if source.stream:
+        return _Count("XINFO GROUPS", source.stream.key)
+    return _Count("LLEN", source.list.key if source.list else _own_key(bridge, "received"))
+
+
+def _sum(answers: Sequence[int | None]) -> int | None:
+    """The sum of what is known; None when nothing is."""
+    known = [answer for answer in answers if answer is not None]
+    return sum(known) if known else None
 
 
 def _texts(answer: Any) -> dict[str, str] | None:

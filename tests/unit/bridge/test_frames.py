@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from headrace.bridge.cut import Cut
 from headrace.bridge.frame import frames
-from headrace.bridge.routing import EntryFormat, Routing, Target, java_string_hash
+from headrace.bridge.routing import EntryFormat, Routing, Target
+from headrace.bridge.sharding import java_string_hash
 
 SINK, DEAD = "persistent://a/b/c", "persistent://a/b/c-DLQ"
 keyed = st.fixed_dictionaries({"id": st.text(min_size=1, max_size=5)}).map(json.dumps).map(str.encode)
