@@ -66,6 +66,16 @@ def put(path: str, value: Any) -> Change:
     return change
 
 
+def several(*changes: Change) -> Change:
+    """All *changes*, one after the other."""
+
+    def change(spec: Json) -> None:
+        for each in changes:
+            each(spec)
+
+    return change
+
+
 def drop(path: str) -> Change:
     """A change that removes the field at a dotted *path*."""
 
@@ -192,6 +202,23 @@ REFUSED = [
         None,
     ),
     ("PulsarBridge", put("source.pulsar", {"subscription": "s"}), "source.pulsar needs one of topic, topics", None),
+    ("PulsarBridge", put("retry", {"maxAttempts": 3}), "retry needs cache", None),
+    (
+        "PulsarBridge",
+        several(put("retry.topic", "persistent://a/b/c"), put("deadLetter.topic", "persistent://a/b/c")),
+        "retry.topic and deadLetter.topic must be two topics",
+        None,
+    ),
+    (
+        "PulsarBridge",
+        several(
+            put("source.pulsar", {"topicsPattern": "persistent://a/b/c-.*", "subscription": "s"}),
+            put("deadLetter.topic", "persistent://a/b/c"),
+            put("retry", {}),
+        ),
+        "with source.pulsar.topicsPattern, retry.topic must name the topic for retry letters",
+        None,
+    ),
     (
         "PulsarBridge",
         put("source.pulsar", {"topics": [], "subscription": "s"}),

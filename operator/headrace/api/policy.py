@@ -53,6 +53,10 @@ class Backoff(ApiModel):
     jitter: bool = True
     """Choose each wait at random between half of it and all of it. Default true."""
 
+    def longest_seconds(self, attempt: int) -> float:
+        """The wait after failed *attempt* (1 is the first), without jitter."""
+        return min(float(self.cap_seconds), self.base_seconds * float(self.factor) ** min(attempt - 1, 64))
+
 
 class Retry(ApiModel):
     """How often a failing task is tried before it becomes a dead letter."""

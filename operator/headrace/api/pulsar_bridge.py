@@ -13,6 +13,7 @@ from headrace.api.pod import Pod, replicas_field
 from headrace.api.policy import PROPERTIES, Alerts, Cache, Deduplicate
 from headrace.api.replay import Replay
 from headrace.api.resource import Resource
+from headrace.api.retry_letters import RetryLetters
 from headrace.api.topic import Namespaces, Subscriptions, TopicName, Topics
 
 DEAD_LETTER_SUBSCRIPTION = "headrace-dead-letters"
@@ -85,6 +86,31 @@ class PulsarBridgeSpec(ApiModel):
             ),
         ),
         Rule(
+            cel="!has(self.retry) || has(self.cache)",
+            message="retry needs cache: nothing else is refused by Valkey for one message alone;"
+            " a HybridPipeline retries tasks by failures.retry",
+            holds=lambda self: self.retry is None or self.cache is not None,
+        ),
+        Rule(
+            cel="!has(self.retry) || has(self.retry.topic) || !has(self.source.pulsar)"
+            " || !has(self.source.pulsar.topicsPattern)",
+            message="with source.pulsar.topicsPattern, retry.topic must name the topic for retry letters",
+            holds=lambda self: (
+                self.retry is None
+                or self.retry.topic is not None
+                or self.source.pulsar is None
+                or self.source.pulsar.topics_pattern is None
+            ),
+        ),
+        Rule(
+            cel="!has(self.retry) || !has(self.retry.topic) || !has(self.deadLetter)"
+            " || self.retry.topic != self.deadLetter.topic",
+            message="retry.topic and deadLetter.topic must be two topics",
+            holds=lambda self: (
+                self.retry is None or self.dead_letter is None or self.retry.topic != self.dead_letter.topic
+            ),
+        ),
+        Rule(
             cel="!has(oldSelf.source.valkey) || has(self.source.valkey)",
             message="the direction of a bridge cannot change: make a new one",
             holds=lambda self: True,
@@ -126,6 +152,9 @@ class PulsarBridgeSpec(ApiModel):
     dead_letter: DeadLetterTopic | None = None
     """Where bad messages go. `<source topic>-<subscription>-DLQ` or `<sink topic>-DLQ` when left out; of several
     source topics the first counts. Needed with topicsPattern."""
+    retry: RetryLetters | None = None
+    """Try again what Valkey refuses for one message alone, such as a cache key that holds another type. It becomes a
+    dead letter at once when left out."""
     replay: Replay | None = None
     """Move messages once more."""
     replicas: int = replicas_field(
@@ -158,10 +187,17 @@ class PulsarBridgeSpec(ApiModel):
         assert self.sink.pulsar is not None
         return f"{self.sink.pulsar.topic}-DLQ"
 
+    @property
+    def retry_topic(self) -> str | None:
+        """The effective topic of retry letters, if there are any; the suffix is the Java client's."""
+        if self.retry is None or self.source.pulsar is None:
+            return None
+        return self.retry.topic or f"{self.source.pulsar.names[0]}-{self.source.pulsar.subscription}-RETRY"
+
     def consumes(self, topic: str) -> bool:
-        """Whether *topic* is a source; the bridge's own dead letters never are, whatever the pattern says."""
+        """Whether *topic* is a source; the bridge's own letters never are, whatever the pattern says."""
         source = self.source.pulsar
-        if source is None or topic == self.dead_letter_topic:
+        if source is None or topic in (self.dead_letter_topic, self.retry_topic):
             return False
         return topic in source.names if source.names else source.matches(topic)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
@@ -28,11 +28,16 @@ class Item:
     entry: bytes = b""
     """For the target; empty when it is a dead letter."""
     dead_letter: bytes = b""
-    """An outbox record, or empty."""
+    """An outbox record of a dead letter or a retry letter, or empty."""
     reason: str | None = None
+    """Why it is a letter; None when it is none."""
+    retried: bool = False
+    """It is a letter for another attempt."""
     deduplication_key: str = ""
     cache_key: str = ""
     cache_value: bytes = b""
+    refused: Callable[[str, str], Item] | None = None
+    """Makes the letter of a message that Valkey refuses, of a reason and a text."""
 
 
 Entry = bytes | Item
@@ -65,6 +70,16 @@ class Batch:
         """All but the messages at *places*."""
         left = [number for number in range(len(self)) if number not in places]
         return self._pick(left)
+
+    def with_letters(self, places: Sequence[int], reason: str, texts: Sequence[bytes]) -> Batch:
+        """With the letters of the messages at *places*, which Valkey refused, in their stead."""
+        entries = list(self.entries)
+        for place, text in zip(places, texts, strict=True):
+            refused = entries[place]
+            assert isinstance(refused, Item)
+            assert refused.refused is not None
+            entries[place] = refused.refused(reason, text.decode(errors="replace"))
+        return Batch(self.partitions, self.ids, entries)
 
     def plain(self) -> bool:
         """Whether all messages are nothing but entries for the target."""

@@ -9,8 +9,8 @@ from typing import Self
 
 from headrace.bridge.batch import Position, position
 from headrace.bridge.letter import Letter
-from headrace.bridge.preparation import message_id
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError, core
+from headrace.bridge.received_letter import message_id
 
 WAIT_MILLISECONDS = 100
 MOST_AT_ONCE = 100

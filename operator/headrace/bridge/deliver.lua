@@ -8,6 +8,7 @@
 -- ordered.lua or spread.lua stands in front of it, and says what else there is.
 -- Returns {1, places in the batch (from 0) of what the deduplication dropped, dead-lettered},
 --      or {0, room} and nothing done when the target has no room for the batch,
+--      or {-3, places, texts} and nothing done when Valkey would refuse the messages at these places (from 0),
 --      or {-2, …} and nothing done when some of it was pushed before: see spread.lua,
 --      or {-1, field, value, ...} and nothing done when the watermark is another one than expected.
 local target, watermark, dead = KEYS[1], KEYS[2], KEYS[3]
@@ -33,6 +34,21 @@ local tail = at + count * tonumber(width)
 local again = pushed_before(fields, tail)
 if #again > 0 then
   return {-2, again}
+end
+-- What Valkey would refuse for one message alone; all or nothing, so it is looked for before the first write.
+local refused, texts = {}, {}
+for i = 0, width == '1' and -1 or count - 1 do
+  local key, once = ARGV[at + i * 5 + 3], ARGV[at + i * 5 + 2]
+  if key ~= '' and (once == '' or redis.call('EXISTS', once) == 0) then
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'none' and kind ~= 'string' then
+      refused[#refused + 1] = i
+      texts[#texts + 1] = 'the cache key ' .. key .. ' is a ' .. kind .. ' and should be a string.'
+    end
+  end
+end
+if #refused > 0 then
+  return {-3, refused, texts}
 end
 if depth > 0 then
   local room = depth - redis.call('LLEN', target)

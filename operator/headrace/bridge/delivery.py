@@ -14,6 +14,9 @@ from headrace.bridge.batch import Batch, Item, Position, position
 from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.scripts import script
 
+WRONG_TYPE = "WrongType"
+"""Why a message becomes a letter whose key holds something else."""
+
 
 @dataclass(frozen=True)
 class Delivered:
@@ -24,14 +27,15 @@ class Delivered:
     pushed: Counter[str] = field(default_factory=Counter)
     """Messages by partition."""
     duplicates: int = 0
-    dead_letters: int = 0
+    refused: list[tuple[str, Item]] = field(default_factory=list)
+    """The partitions and letters of messages that Valkey would not take; they are pushed as letters."""
 
 
 def refusal_of(error: ResponseError) -> str | None:
     """The reason in one word when Valkey itself is well and took nothing, which a person mends; else None."""
     if isinstance(error, OutOfMemoryError):
         return "ValkeyFull"
-    return "WrongType" if str(error).startswith("WRONGTYPE") else None
+    return WRONG_TYPE if str(error).startswith("WRONGTYPE") else None
 
 
 def _encode(position: Position | None) -> str:
@@ -105,13 +109,14 @@ class DeliveryStore:
     def push(self, batch: Batch) -> Delivered:
         """Push *batch*, in order, as far as the target has room."""
         rest, dropped, room = batch, 0, len(batch)
+        refused: list[tuple[str, Item]] = []
         while True:
             fresh = rest.beyond(self._marks) if self._once else rest
             dropped += len(rest) - len(fresh)
             rest = fresh
             offered = rest.head(room)
             if not offered:
-                return Delivered(rest, duplicates=dropped)
+                return Delivered(rest, duplicates=dropped, refused=refused)
             ends = (
                 {partition: position(identity) for partition, identity in offered.last().items()} if self._once else {}
             )
@@ -119,13 +124,18 @@ class DeliveryStore:
             if status == 1:
                 if not self._ids:
                     self._marks |= ends
-                seen, letters = answer
+                seen, _ = answer
                 pushed = Counter(offered.partitions)
                 pushed.subtract(offered.partitions[place] for place in seen)
                 pushed.subtract(partition for partition, _ in offered.reasons())
-                return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), letters)
+                return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), refused)
             if status == 0:
                 room = answer[0]
+            elif status == -3:
+                places, texts = answer
+                rest = rest.with_letters(places, WRONG_TYPE, texts)
+                letters = [(rest.partitions[place], rest.entries[place]) for place in places]
+                refused += [(partition, entry) for partition, entry in letters if isinstance(entry, Item)]
             elif status == -2 and self._ids:
                 again = self._ids.places(offered, answer[0])
                 dropped += len(again)

@@ -71,7 +71,7 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
             else:
                 message = as_too_large(convert(entry), routing.source, "than the broker takes.")
         dead = message.reason is not None
-        way = Way.DEAD_LETTERS if dead else Way.CHUNKED if message.large else Way.BATCHED
+        way = Way.DEAD_LETTERS if dead else Way.CHUNKED if message.large or message.deliver_at else Way.BATCHED
         target = routing.dead_letter if dead else routing.sink
         key = dead, target.partition_of(message.key, cut.first)
         runs = found.get(key)

@@ -1,8 +1,10 @@
-"""What a bridge from Pulsar runs: its loop, and the threads that watch topics, backlog and acknowledgements."""
+"""What a bridge from Pulsar runs: its loops, and the threads that watch topics, backlog and acknowledgements."""
 
 from __future__ import annotations
 
-from headrace.api.bridge_source import SubscriptionType
+from dataclasses import dataclass
+
+from headrace.api.bridge_source import PulsarSource, SubscriptionType
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.acknowledged_line import AcknowledgedLine
 from headrace.bridge.admin import PulsarAdmin
@@ -17,28 +19,49 @@ from headrace.process.stop import Stop
 from headrace.process.valkey_server import ValkeyServer
 
 
-def inlet(
-    bridge: PulsarBridge,
-    prefix: str,
-    server: ValkeyServer,
-    client: Client,
-    admin: PulsarAdmin,
-    health: Health,
-    metrics: BridgeMetrics,
-    stop: Stop,
-) -> Inward:
-    """The loop of *bridge*, which is the caller's to run; the threads run from now on."""
-    source = bridge.spec.source.pulsar
-    assert source is not None
-    subscription = source.subscription
+@dataclass(frozen=True)
+class Inlet:
+    """What its parts share."""
 
-    def problem(topic: str, reason: str) -> None:
-        metrics.consumer_failures.labels(topic=topic, subscription=subscription, reason=reason).inc()
+    bridge: PulsarBridge
+    prefix: str
+    server: ValkeyServer
+    client: Client
+    admin: PulsarAdmin
+    health: Health
+    metrics: BridgeMetrics
+    stop: Stop
 
-    topics = SourceTopics(bridge.spec, client, admin, problem, stop)
-    topics.start()
-    SubscriptionBacklog(admin, topics, subscription, metrics, stop).start()
-    if source.subscription_type is not SubscriptionType.FAILOVER:
-        ids = DeliveredIds(server.client(), prefix)
-        AcknowledgedLine(admin, topics, subscription, ids, stop).start()
-    return Inward(bridge, prefix, topics, server, client, health, metrics, stop)
+    def loops(self) -> list[Inward]:
+        """The loops, which are the caller's to run; the threads run from now on."""
+        source = self.bridge.spec.source.pulsar
+        assert source is not None
+        topics = self._topics(source)
+        SubscriptionBacklog(self.admin, topics, source.subscription, self.metrics, self.stop).start()
+        loops = [self._loop(source, topics)]
+        if retry := self.bridge.spec.retry_topic:
+            # the broker holds messages back for Shared subscriptions alone
+            waiting = PulsarSource(
+                topic=retry,
+                subscription=source.subscription,
+                subscription_type=SubscriptionType.SHARED,
+                batching=source.batching,
+            )
+            loops.append(self._loop(waiting, self._topics(waiting)))
+        return loops
+
+    def _topics(self, source: PulsarSource) -> SourceTopics:
+        def problem(topic: str, reason: str) -> None:
+            self.metrics.consumer_failures.labels(topic=topic, subscription=source.subscription, reason=reason).inc()
+
+        topics = SourceTopics(self.bridge.spec, source, self.client, self.admin, problem, self.stop)
+        topics.start()
+        return topics
+
+    def _loop(self, source: PulsarSource, topics: SourceTopics) -> Inward:
+        if source.subscription_type is not SubscriptionType.FAILOVER:
+            ids = DeliveredIds(self.server.client(), self.prefix)
+            AcknowledgedLine(self.admin, topics, source.subscription, ids, self.stop).start()
+        return Inward(
+            self.bridge, source, self.prefix, topics, self.server, self.client, self.health, self.metrics, self.stop
+        )

@@ -10,13 +10,13 @@ from prometheus_client import Counter
 from valkey.exceptions import ResponseError
 
 from headrace.api.bridge_sink import ValkeySink
-from headrace.api.bridge_source import SubscriptionType
+from headrace.api.bridge_source import PulsarSource, SubscriptionType
 from headrace.api.delivery import Delivery, Guarantee
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
 from headrace.bridge.acknowledgement import Acknowledgements, Pushed
-from headrace.bridge.batch import Batch
+from headrace.bridge.batch import Batch, Item
 from headrace.bridge.delivery import DeliveryStore, refusal_of
 from headrace.bridge.durability import Settlement
 from headrace.bridge.incarnation import Incarnations
@@ -45,6 +45,7 @@ class Inward:
     def __init__(
         self,
         bridge: PulsarBridge,
+        source: PulsarSource,
         prefix: str,
         topics: SourceTopics,
         server: ValkeyServer,
@@ -54,8 +55,7 @@ class Inward:
         stop: Stop,
     ) -> None:
         spec = bridge.spec
-        source = spec.source.pulsar
-        assert source is not None
+        self._main = source is spec.source.pulsar
         assert spec.sink.valkey is not None
         spread = source.subscription_type is not SubscriptionType.FAILOVER
         self._target, max_depth = _target(spec.sink.valkey)
@@ -182,6 +182,8 @@ class Inward:
                 for partition, count in delivered.pushed.items():
                     self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
                 self._metrics.dropped.inc(delivered.duplicates)
+                for partition, letter in delivered.refused:
+                    self._refused(base_topic(partition), letter)
             self._health.connection("valkey", True)
             if rest and not self._hold(why, len(rest)):
                 return False
@@ -196,6 +198,11 @@ class Inward:
         self._tick()
         self._settle()
         return not self._stop.wait(FULL_SECONDS)
+
+    def _refused(self, topic: str, letter: Item) -> None:
+        reason = letter.reason or ""
+        self._failures(topic, reason).inc()
+        (self._metrics.retries if letter.retried else self._metrics.dead_letters).labels(reason=reason).inc()
 
     def _settle(self) -> None:
         """Acknowledge what is safe by now."""
@@ -212,7 +219,8 @@ class Inward:
             self._pinged = time.monotonic()
 
     def _in_flight(self, more: int) -> None:
-        self._metrics.in_flight.set(more + self._unsettled.count)
+        if self._main:
+            self._metrics.in_flight.set(more + self._unsettled.count)
 
     def _failures(self, topic: str, reason: str) -> Counter:
         return self._metrics.consumer_failures.labels(topic=topic, subscription=self._subscription.name, reason=reason)

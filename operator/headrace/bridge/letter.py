@@ -34,6 +34,8 @@ _MARKS = frozenset(
         "HEADRACE_REASON",
         "HEADRACE_SOURCE",
         "ORIGIN_MESSAGE_ID",
+        "ORIGIN_MESSAGE_IDY_TIME",
+        "REAL_SUBSCRIPTION",
         "REAL_TOPIC",
         "RECONSUMETIMES",
     }

@@ -38,15 +38,16 @@ def source_lines(bridge: PulsarBridge, prefix: str, max_message_bytes: int) -> l
 
 
 def dead_letter_line(bridge: PulsarBridge, prefix: str, max_message_bytes: int) -> Line:
-    """The line of the dead letters of a bridge whose source is in Pulsar."""
+    """The line of the dead letters and retry letters of a bridge whose source is in Pulsar."""
     return Line(
         source=ValkeySource(list=ListSource(key=f"{prefix}:dead-letters", format=ListFormat.OUTBOX)),
         prefix=f"{prefix}:dead-letters",
-        sink_topic=bridge.spec.dead_letter_topic,
+        sink_topic=bridge.spec.retry_topic or bridge.spec.dead_letter_topic,
         dead_letter_topic=bridge.spec.dead_letter_topic,
         key=None,
         compression=Compression.LZ4,
         identity=bridge.identity,
         main=False,
         max_message_bytes=max_message_bytes,
+        chunking=bridge.spec.retry_topic is not None,  # its producer sends one by one, as letters that wait must go
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.admin import PulsarAdmin
-from headrace.bridge.inlet import inlet
+from headrace.bridge.inlet import Inlet
 from headrace.bridge.inward import Inward
 from headrace.bridge.lines import dead_letter_line, source_lines
 from headrace.bridge.metrics import BridgeMetrics
@@ -110,7 +110,7 @@ def _loops(
         return [*moving, shares, replay] if source.shards else [*moving, replay]
     letters = dead_letter_line(bridge, prefix, limit)
     return [
-        inlet(bridge, prefix, server, client, admin, health, metrics, stop),
+        *Inlet(bridge, prefix, server, client, admin, health, metrics, stop).loops(),
         Outward(letters, server, client, health, metrics, stop),
         replay,
     ]

@@ -21,6 +21,8 @@ class Message:
     """Why it is a dead letter; None for the sink."""
     large: bool = False
     """It is larger than the broker takes in one piece, and goes in chunks."""
+    deliver_at: int | None = None
+    """The broker gives it to Shared subscriptions from then on, in milliseconds since the epoch. It goes alone."""
 
 
 class PoisonError(Exception):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import methodcaller
 from typing import Any
 
@@ -13,13 +12,13 @@ import orjson
 
 from headrace.api.bridge_sink import Envelope, ValkeySink
 from headrace.api.pulsar_bridge import PulsarBridge
-from headrace.api.topic import base_topic
 from headrace.bridge.batch import Batch, Entry, Item
 from headrace.bridge.envelope import envelopes, task_ids
 from headrace.bridge.letter import REPLAY
-from headrace.bridge.message import ERROR_LENGTH, PoisonError
+from headrace.bridge.message import PoisonError
 from headrace.bridge.message_envelope import Seal, seal
 from headrace.bridge.pulsar_library import Message, MessageId
+from headrace.bridge.received_letter import Letters, Origin, origins
 from headrace.bridge.selector import Select, needs_json, parse_json, selector
 from headrace.process.trace import TRACE
 
@@ -29,13 +28,6 @@ Prepare = Callable[[Sequence[Message]], Batch]
 
 _ToEntry = Callable[[Message, MessageId, bytes], bytes]
 """Makes the target's entry of a message with its id and payload; raises ``PoisonError``."""
-
-
-def message_id(identity: MessageId) -> str:
-    """`ledger:entry:partition`, with the index for one of a batch; as Java prints it."""
-    index = identity.batch_index()
-    text = f"{identity.ledger_id()}:{identity.entry_id()}:{identity.partition()}"
-    return f"{text}:{index}" if index >= 0 else text
 
 
 def preparer(bridge: PulsarBridge, prefix: str) -> Prepare:
@@ -66,7 +58,8 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, Me
     cache_prefix = spec.cache.prefix if spec.cache else ""
     expressions = [part.key for part in (spec.deduplicate, spec.cache) if part]
     wants_json = celery is not None or any(needs_json(expression) for expression in expressions)
-    to_entry = _entry_maker(spec.sink.valkey)
+    to_entry = _entry_maker(spec.sink.valkey, origins(spec.retry_topic))
+    letters = Letters(bridge)
 
     def prepare_one(message: Message, identity: MessageId) -> Entry:
         payload = message.data()
@@ -84,12 +77,12 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, Me
             if cache:
                 item.cache_key = cache_prefix + _select(cache, value, message)
                 item.cache_value = payload
+                item.refused = partial(letters.refused, message, identity)
             return item
         except PoisonError as poison:
-            return _dead_letter(message, identity, poison, bridge.identity)
+            return letters.dead(message, identity, poison.reason, str(poison))
         except UnicodeDecodeError:
-            binary = PoisonError("InvalidRecord", "the message's key or a property is not UTF-8.")
-            return _dead_letter(message, identity, binary, bridge.identity)
+            return letters.dead(message, identity, "InvalidRecord", "the message's key or a property is not UTF-8.")
 
     return prepare_one
 
@@ -103,12 +96,12 @@ def _short(key: str) -> str:
     return key if len(key) <= LONGEST_KEY else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _entry_maker(sink: ValkeySink) -> _ToEntry:
+def _entry_maker(sink: ValkeySink, origin: Origin) -> _ToEntry:
     if sink.celery is not None:
-        return _task_entry(sink.celery.task, sink.celery.queue)
+        return _task_entry(sink.celery.task, sink.celery.queue, origin)
     assert sink.list is not None
     sealed = seal(sink.list.envelope)
-    return _payload_entry if sealed is None else _sealed_entry(sealed)
+    return _payload_entry if sealed is None else _sealed_entry(sealed, origin)
 
 
 def _payload_entry(_: Message, __: MessageId, payload: bytes) -> bytes:
@@ -118,58 +111,33 @@ def _payload_entry(_: Message, __: MessageId, payload: bytes) -> bytes:
     return payload
 
 
-def _sealed_entry(sealed: Seal) -> _ToEntry:
+def _sealed_entry(sealed: Seal, origin: Origin) -> _ToEntry:
     def entry(message: Message, identity: MessageId, payload: bytes) -> bytes:
         time = message.event_timestamp() or message.publish_timestamp()
-        topic, key = base_topic(message.topic_name()), message.partition_key() or None
-        return sealed(message_id(identity), topic, time, key, message.properties(), payload)
+        topic, name = origin(message, identity)
+        return sealed(name, topic, time, message.partition_key() or None, message.properties(), payload)
 
     return entry
 
 
 @lru_cache(maxsize=4096)
-def _of_topic(partition: str) -> tuple[Callable[[str], str], bytes]:
+def _of_topic(topic: str) -> tuple[Callable[[str], str], bytes]:
     """What the tasks of a topic have in common: how their ids are made, and where their headers begin."""
-    topic = base_topic(partition)
     return task_ids(topic), b'"headrace":{"topic":' + orjson.dumps(topic) + b',"messageId":"'
 
 
-def _task_entry(task: str, queue: str) -> _ToEntry:
+def _task_entry(task: str, queue: str, origin: Origin) -> _ToEntry:
     envelope = envelopes(task, queue)
 
     def entry(message: Message, identity: MessageId, payload: bytes) -> bytes:
-        task_id, origin = _of_topic(message.topic_name())
-        name = message_id(identity)
+        topic, name = origin(message, identity)
+        task_id, beginning = _of_topic(topic)
         key, properties = message.partition_key(), message.properties()
         rest = orjson.dumps({"key": key or None, "properties": properties})
-        headers = b"".join((origin, name.encode(), b'",', rest[1:]))
+        headers = b"".join((beginning, name.encode(), b'",', rest[1:]))
         for trace in TRACE:
             if trace in properties:
                 headers += b',"%s":%s' % (trace.encode(), orjson.dumps(properties[trace]))
         return envelope(task_id(name), payload, headers)
 
     return entry
-
-
-def _dead_letter(message: Message, identity: MessageId, poison: PoisonError, source: str) -> Item:
-    topic = base_topic(message.topic_name())
-    origin = {"REAL_TOPIC": topic, "ORIGIN_MESSAGE_ID": message_id(identity), "HEADRACE_SOURCE": source}
-    record = {
-        "type": "DeadLetter",
-        "payloadBase64": base64.b64encode(message.data()).decode(),
-        "key": _readable(message.partition_key) or None,
-        "properties": {**(_readable(message.properties) or {}), **origin},
-        "eventTimeMillis": message.event_timestamp() or None,
-        "reason": poison.reason,
-        "error": str(poison)[:ERROR_LENGTH],
-        "attempts": 1,
-    }
-    return Item(dead_letter=orjson.dumps(record), reason=poison.reason)
-
-
-def _readable(get: Callable[[], Any]) -> Any:
-    """What *get* returns; None when it is not UTF-8, which the client cannot give out."""
-    try:
-        return get()
-    except UnicodeDecodeError:
-        return None

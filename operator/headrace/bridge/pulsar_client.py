@@ -87,4 +87,6 @@ def build(message: Message, sequence_id: int, mark: str | None) -> Any:
         builder.partition_key(message.key)
     if message.event_time:
         builder.event_timestamp(message.event_time)
+    if message.deliver_at:
+        builder.deliver_at(message.deliver_at)
     return builder.build()

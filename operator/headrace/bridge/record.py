@@ -177,6 +177,8 @@ def _of_outbox(source: str) -> Callable[[bytes], Message]:
             raise PoisonError("InvalidRecord", "in an outbox record properties is an object of strings.")
         if kind == "Result":
             return Message(payload, key or None, properties, event_time)
+        if kind == "RetryLetter":
+            return Message(payload, key or None, properties, event_time, deliver_at=_due(record))
         if kind == "DeadLetter":
             attempts = record.get("attempts")
             return dead_letter(
@@ -189,9 +191,16 @@ def _of_outbox(source: str) -> Callable[[bytes], Message]:
                 properties=properties,
                 event_time=event_time,
             )
-        raise PoisonError("InvalidRecord", "the type of an outbox record is Result or DeadLetter.")
+        raise PoisonError("InvalidRecord", "the type of an outbox record is Result, RetryLetter or DeadLetter.")
 
     return make
+
+
+def _due(record: dict[str, Any]) -> int:
+    due = record.get("deliverAtMillis")
+    if not isinstance(due, int) or not 0 < due < 2**63:
+        raise PoisonError("InvalidRecord", "a RetryLetter in an outbox has deliverAtMillis, a number.")
+    return due
 
 
 def _payload(record: dict[str, Any]) -> bytes:

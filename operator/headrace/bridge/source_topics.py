@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from headrace.api.bridge_source import PulsarSource
 from headrace.api.pulsar_bridge import PulsarBridgeSpec
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
 from headrace.bridge.pulsar_library import Client, PulsarError, core
@@ -37,14 +38,19 @@ class NoTopicsError(Exception):
 
 
 class SourceTopics:
-    """The topics of one bridge. :meth:`look` and the thread of :meth:`start` may run side by side."""
+    """The topics of one source. :meth:`look` and the thread of :meth:`start` may run side by side."""
 
     def __init__(
-        self, spec: PulsarBridgeSpec, client: Client, admin: PulsarAdmin, problem: Problem, stop: Stop
+        self,
+        spec: PulsarBridgeSpec,
+        source: PulsarSource,
+        client: Client,
+        admin: PulsarAdmin,
+        problem: Problem,
+        stop: Stop,
     ) -> None:
-        assert spec.source.pulsar is not None
         self._spec = spec
-        self._source = spec.source.pulsar
+        self._source = source
         self._client = client
         self._admin = admin
         self._problem = problem

@@ -34,9 +34,8 @@ class TaskFailedError(Exception):
 
 def wait_seconds(retry: RetryPolicy, attempt: int) -> float:
     """How long to wait after failed *attempt* (1 is the first)."""
-    backoff = retry.backoff
-    ceiling = min(float(backoff.cap_seconds), backoff.base_seconds * float(backoff.factor) ** min(attempt - 1, 64))
-    return random.uniform(ceiling / 2, ceiling) if backoff.jitter else ceiling
+    ceiling = retry.backoff.longest_seconds(attempt)
+    return random.uniform(ceiling / 2, ceiling) if retry.backoff.jitter else ceiling
 
 
 class Execution:

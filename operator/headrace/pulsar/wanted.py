@@ -72,7 +72,8 @@ def wanted(bridge: PulsarBridge) -> Wanted:
     sink = spec.sink.pulsar.topic if spec.sink.pulsar else None
     sources = spec.source.pulsar.names if spec.source.pulsar else ()
     declared = {topic.name: topic for topic in spec.topics}
-    names = dict.fromkeys(name for name in (*declared, *sources, sink, spec.dead_letter_topic) if name)
+    letters = (spec.retry_topic, spec.dead_letter_topic)
+    names = dict.fromkeys(name for name in (*declared, *sources, sink, *letters) if name)
     topics = []
     for name in names:
         topic = declared.get(name)
@@ -82,7 +83,7 @@ def wanted(bridge: PulsarBridge) -> Wanted:
                 partitions=topic.partitions if topic and "partitions" in topic.model_fields_set else None,
                 policies=encode(topic.policies) if topic else {},
                 declared=topic is not None,
-                deduplicates=name in (sink, spec.dead_letter_topic),
+                deduplicates=name in (sink, *letters),
                 must_deduplicate=name == sink,
             )
         )
@@ -94,6 +95,10 @@ def wanted(bridge: PulsarBridge) -> Wanted:
         own = spec.source.pulsar
         for name in sources:
             subscriptions[name, own.subscription] = WantedSubscription(name, own.subscription, own.initial_position)
+        if retry := spec.retry_topic:
+            subscriptions[retry, own.subscription] = WantedSubscription(
+                retry, own.subscription, InitialPosition.EARLIEST
+            )
     keeper = (spec.dead_letter_topic, DEAD_LETTER_SUBSCRIPTION)
     subscriptions.setdefault(keeper, WantedSubscription(*keeper, InitialPosition.EARLIEST))
     return Wanted(

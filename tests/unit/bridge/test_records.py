@@ -38,7 +38,8 @@ def routing(format_: EntryFormat = EntryFormat.OUTBOX, **changes: Any) -> Routin
             "eventTimeMillis of an outbox record lies out of range.",
         ),
         ({"type": "Result", "payload": 1, "properties": {"a": 1}}, "properties is an object of strings."),
-        ({"type": "Else", "payload": 1}, "the type of an outbox record is Result or DeadLetter."),
+        ({"type": "RetryLetter", "payload": 1}, "a RetryLetter in an outbox has deliverAtMillis, a number."),
+        ({"type": "Else", "payload": 1}, "the type of an outbox record is Result, RetryLetter or DeadLetter."),
     ],
 )
 def test_p7_an_invalid_outbox_record_is_kept_as_it_came(record: Any, error: str) -> None:

@@ -67,6 +67,17 @@ def test_each_named_topic_gets_the_subscription_and_the_first_one_names_the_dead
     ]
 
 
+def test_the_retry_topic_is_made_with_the_subscription_and_is_no_source() -> None:
+    source = {"topicsPattern": "persistent://shop/orders/.*", "subscription": "s"}
+    cache = {"key": "id", "prefix": "o:", "ttlSeconds": 1}
+    letters = {"retry": {"topic": f"{SOURCES[0]}-RETRY"}, "deadLetter": {"topic": DEAD}}
+    spec = {"source": {"pulsar": source}, "sink": TO_VALKEY, "cache": cache, **letters}
+    needs = want(**spec)
+    assert [(each.name, each.deduplicates) for each in needs.topics] == [(f"{SOURCES[0]}-RETRY", True), (DEAD, True)]
+    assert (f"{SOURCES[0]}-RETRY", "s") in [(each.topic, each.name) for each in needs.subscriptions]
+    assert not bridge(**spec).spec.consumes(f"{SOURCES[0]}-RETRY")
+
+
 def test_p4_the_topics_of_a_pattern_are_not_made_by_us() -> None:
     source = {"topicsPattern": "persistent://shop/orders/.*", "subscription": "s"}
     needs = want(source={"pulsar": source}, sink=TO_VALKEY, deadLetter={"topic": DEAD})
