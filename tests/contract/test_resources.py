@@ -158,6 +158,7 @@ REFUSED = [
         "properties that begin with HEADRACE_ or VALKEY_ are Headrace's own: choose another name",
         None,
     ),
+    ("PulsarBridge", put("delivery.durability", "Disk"), 'Unsupported value: "Disk"', "delivery.durability"),
     ("PulsarBridge", put("delivery.replicas", 2), "delivery.replicas goes with durability: Replica", None),
     (
         "PulsarBridge",

@@ -1,4 +1,4 @@
-"""Pulsar -> Valkey: what must be true in Valkey before Pulsar may forget a message, and what is told when it is not."""
+"""What must be true in Valkey before Pulsar may forget a message, or is sent one, and what is told when it is not."""
 
 import json
 import uuid
@@ -124,6 +124,64 @@ def test_p1_nothing_is_acknowledged_that_too_few_replicas_have(
             client.replicaof(valkey.host, valkey.port)
         wait_until_acknowledged(pulsar, topic)
         assert len(arrived(replica)) == 20
+
+
+def outward(valkey: Valkey, pulsar: Pulsar, topic: str, **delivery: Any) -> dict[str, Any]:
+    spec = {
+        "source": {"valkey": {"list": {"key": "orders"}}},
+        "sink": {"pulsar": {"topic": topic}},
+        "deadLetter": {"topic": f"{topic}-{SUBSCRIPTION}-DLQ"},
+        **connections(valkey, pulsar),
+        "delivery": delivery,
+    }
+    return resource("PulsarBridge", "outward", spec)
+
+
+def sent(pulsar: Pulsar, topic: str) -> list[str]:
+    return [message.data().decode() for message in read_topic(pulsar, topic)]
+
+
+def test_p2_nothing_is_sent_that_too_few_replicas_have(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes, tmp_path: Path
+) -> None:
+    with Valkey(tmp_path / "replica") as replica, valkey.client() as client:
+        running = processes.start("bridge", outward(valkey, pulsar, topic, durability="Replica"))
+        client.lpush("orders", "a", "b")
+        wait_until_said(running, "is not on 1 replicas, but on 0 yet")
+        assert sent(pulsar, topic) == []
+        assert running.metric(UNMET, durability="Replica") >= 1
+        assert client.llen("headrace:{test/outward}:cut") == 2
+        assert running.get("/livez")[0] == 200
+        with replica.client() as follower:
+            follower.replicaof(valkey.host, valkey.port)
+        wait_for(lambda: sent(pulsar, topic) == ["a", "b"], "it goes on by itself")
+        assert client.lpush("orders", "c") == 1
+        wait_for(lambda: sent(pulsar, topic) == ["a", "b", "c"], "what comes later")
+
+
+def test_p2_what_is_sent_is_on_the_disk(valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes) -> None:
+    with valkey.client() as client:
+        client.lpush("orders", "a")
+        running = processes.start("bridge", outward(valkey, pulsar, topic, durability="Fsync"))
+        wait_for(lambda: sent(pulsar, topic) == ["a"], "it is sent")
+        assert calls(valkey, "waitaof") >= 3
+        assert running.metric(UNMET) == 0
+        assert running.stop() == 0
+
+
+def test_at_least_once_moves_to_a_topic_that_does_not_deduplicate(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    topic = create_topic(pulsar, f"persistent://public/default/durable-{uuid.uuid4().hex[:8]}", deduplication=False)
+    create_topic(pulsar, f"{topic}-{SUBSCRIPTION}-DLQ")
+    document = outward(valkey, pulsar, topic, guarantee="AtLeastOnce")
+    with valkey.client() as client:
+        client.lpush("orders", *map(str, range(100)))
+        dying = processes.start("bridge", document, deadly="headrace.bridge.cut:CutStore.commit@before")
+        wait_for(lambda: dying.process.poll() is not None, "it is killed")
+        client.lpush("orders", *map(str, range(100, 200)))
+        processes.start("bridge", document)
+        wait_for(lambda: set(sent(pulsar, topic)) == set(map(str, range(200))), "nothing is lost")
 
 
 @pytest.mark.parametrize("guarantee", ["EffectivelyOnce", "AtLeastOnce"])

@@ -37,11 +37,13 @@ class Delivery(ApiModel):
     )
 
     guarantee: Guarantee = Guarantee.EFFECTIVELY_ONCE
-    """EffectivelyOnce (the default): what Pulsar delivers again is dropped. AtLeastOnce: it is written again; a cursor
-    that was moved back brings its messages again too."""
-    durability: Durability = Durability.FSYNC
-    """Where messages are in Valkey before Pulsar may forget them. Fsync (the default): on its disk. Replica: in the
-    memory of `replicas` replicas. Memory: in its own memory, so a Valkey that crashes loses what it had not written."""
+    """EffectivelyOnce (the default): what Pulsar delivers again, or is sent to it again, is dropped. AtLeastOnce: from
+    Pulsar it is written again, and a cursor that was moved back brings its messages again too; to Pulsar, the sink's
+    topic need not deduplicate, and what is sent again after a crash may arrive twice."""
+    durability: Durability | None = None
+    """Where messages are in Valkey before Pulsar may forget them, or is sent them. Fsync (the default from Pulsar): on
+    its disk. Replica: in the memory of `replicas` replicas. Memory (the default to Pulsar): in its own memory, so a
+    Valkey that crashes loses what it had not written."""
     replicas: Annotated[int, Field(ge=1, le=16)] | None = None
     """How many replicas must have a message. Default 1."""
 

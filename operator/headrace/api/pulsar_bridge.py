@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from headrace.api.bridge_sink import Sink
 from headrace.api.bridge_source import Source
 from headrace.api.connection import PulsarConnection, ValkeyConnection
-from headrace.api.delivery import Delivery
+from headrace.api.delivery import Delivery, Durability
 from headrace.api.model import ApiModel, Rule
 from headrace.api.pod import Pod, replicas_field
 from headrace.api.policy import PROPERTIES, Alerts, Cache, Deduplicate
@@ -40,11 +40,6 @@ class PulsarBridgeSpec(ApiModel):
             cel="!has(self.source.valkey) || !(has(self.deduplicate) || has(self.cache))",
             message="deduplicate and cache need source.pulsar",
             holds=lambda self: self.source.valkey is None or (self.deduplicate is None and self.cache is None),
-        ),
-        Rule(
-            cel="!has(self.source.valkey) || !has(self.delivery)",
-            message="delivery needs source.pulsar: what comes from Valkey arrives effectively once",
-            holds=lambda self: self.source.valkey is None or self.delivery is None,
         ),
         Rule(
             cel="!has(self.source.valkey) || !has(self.source.valkey.list) || !has(self.source.valkey.list.format)"
@@ -144,7 +139,7 @@ class PulsarBridgeSpec(ApiModel):
     subscriptions: Subscriptions = ()
     """More subscriptions to make when missing; the source's own is made anyway."""
     delivery: Delivery | None = None
-    """How surely messages arrive in Valkey. Effectively once, and on Valkey's disk, when left out."""
+    """How surely messages arrive. Effectively once when left out."""
     deduplicate: Deduplicate | None = None
     """Drop messages whose key was seen before. Redeliveries are dropped anyway."""
     cache: Cache | None = None
@@ -176,6 +171,13 @@ class PulsarBridgeSpec(ApiModel):
             return self.sink.pulsar.topic
         assert self.source.pulsar is not None
         return self.source.pulsar.names[0] if len(self.source.pulsar.names) == 1 else None
+
+    @property
+    def effective_delivery(self) -> Delivery:
+        """`delivery`, with a durability."""
+        given = self.delivery or Delivery()
+        durability = given.durability or (Durability.FSYNC if self.source.pulsar else Durability.MEMORY)
+        return given.model_copy(update={"durability": durability})
 
     @property
     def dead_letter_topic(self) -> str:

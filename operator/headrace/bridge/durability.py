@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class Settlement(Generic[T]):
-    """Receipts of what was pushed, given back when it is where `spec.delivery.durability` wants it.
+    """Receipts of what Valkey took, given back when it is where `spec.delivery.durability` wants it.
 
     Questions go over a connection of their own, and nobody waits for the answers: pushes go on meanwhile.
     """
@@ -49,7 +49,7 @@ class Settlement(Generic[T]):
         """*unmet* is called whenever Valkey says that it cannot give the durability."""
         self._client = client
         self._key = f"{prefix}:durable"
-        self._durability = delivery.durability
+        self._durability = delivery.durability or Durability.FSYNC
         self._replicas = delivery.needed_replicas
         self._unmet = unmet
         self._connection: Any = None
@@ -133,7 +133,7 @@ class Settlement(Generic[T]):
         self._unmet(self._durability)
         if self._seldom("unmet"):
             want = "its disk" if fsync else f"{self._replicas} replicas, but on {answer}"
-            _log.warning("what was pushed is not on %s yet; it is not acknowledged before", want)
+            _log.warning("what Valkey took is not on %s yet; it goes on no sooner", want)
         # an answer that did not come proves nothing: what was asked about waits for the next ones
         self._asked = deque([[receipt for batch in self._asked for receipt in batch]])
         return []
@@ -149,8 +149,8 @@ class Settlement(Generic[T]):
         self._unmet(self._durability)
         if self._seldom("memory"):
             _log.warning(
-                "Valkey cannot confirm that messages are on its disk (%s): they are acknowledged when they are in its"
-                " memory. Set appendonly yes and appendfsync everysec, or say delivery.durability: Memory",
+                "Valkey cannot confirm that messages are on its disk (%s): they go on when they are in its memory."
+                " Set appendonly yes and appendfsync everysec, or say delivery.durability: Memory",
                 why,
             )
         return self._all()

@@ -11,7 +11,7 @@ from valkey.exceptions import ResponseError
 
 from headrace.api.bridge_sink import ValkeySink
 from headrace.api.bridge_source import PulsarSource, SubscriptionType
-from headrace.api.delivery import Delivery, Guarantee
+from headrace.api.delivery import Guarantee
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
@@ -61,7 +61,7 @@ class Inward:
         self._target, max_depth = _target(spec.sink.valkey)
         self._prepare = preparer(bridge, prefix)
         self._valkey = server.client()
-        delivery = spec.delivery or Delivery()
+        delivery = spec.effective_delivery
         self._store = DeliveryStore(
             self._valkey,
             target=self._target,

@@ -28,6 +28,7 @@ def source_lines(bridge: PulsarBridge, prefix: str, max_message_bytes: int) -> l
         envelope=sink.envelope,
         properties=sink.properties,
         event_time=sink.event_time,
+        delivery=bridge.spec.effective_delivery,
         chunking=sink.chunking,
     )
     shards = [

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ValkeySource
+from headrace.api.delivery import Delivery, Durability
 from headrace.api.policy import Batching
 from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
+from headrace.bridge.durability import Settlement
 from headrace.bridge.frame import Frame, Way, frames
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
@@ -30,6 +32,9 @@ from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 STANDBY_SECONDS = 1.0
 SAMPLE_SECONDS = 5.0
+SETTLE_SECONDS = 0.01
+"""How often it is looked whether a cut is durable."""
+IN_MEMORY = Delivery(durability=Durability.MEMORY)
 DRAIN_SECONDS = 20.0
 """How long a stop waits for a cut that Pulsar has not confirmed yet; it is replayed by whoever comes next."""
 
@@ -74,6 +79,7 @@ class Line:
     properties: Mapping[str, str] = field(default_factory=dict)
     event_time: str | None = None
     chunking: bool = False
+    delivery: Delivery = IN_MEMORY
     shard: int | None = None
     """Which shard of the bridge's source it is; None when it is no shard."""
 
@@ -123,6 +129,12 @@ class Outward:
         self._store = CutStore(self._valkey, source, line.prefix, self._lease, line.batching)
         self._name = source.key
         self._pulsar = pulsar_client
+        self._settlement: Settlement[Cut] = Settlement(
+            self._valkey,
+            line.prefix,
+            line.delivery,
+            lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
+        )
         self._publisher = Publisher(pulsar_client, line.producer, line.compression)
         self._health = health
         self._tick = health.loop(f"the loop of {self._name}")
@@ -163,6 +175,7 @@ class Outward:
                 self._stop.wait(self._backoff.next_seconds())
             finally:
                 self._publisher.close()
+                self._settlement.clear()
                 self._share.left()
                 self._in_flight(())
         self._release()
@@ -203,6 +216,7 @@ class Outward:
                 self._side("valkey", True)
                 if flying and cuts and cuts[0].pending:
                     raise OutOfStepError
+                self._settle(cuts)
                 flying.extend(self._depart(cuts))
                 self._in_flight(flying)
                 if cuts and cuts[-1].fills(self._line.batching) and len(flying) < CUTS_IN_FLIGHT:
@@ -257,6 +271,20 @@ class Outward:
         for partition in range(max(target.partitions, 1)):
             known = self._publisher.open(target.partition_topic(partition), way)
             self._floor = max(self._floor, known)
+
+    def _settle(self, cuts: list[Cut]) -> None:
+        """Wait until *cuts* are where `delivery.durability` wants them. A Valkey that forgets a cut gives its entries
+        once more, under other ids."""
+        for cut in cuts:
+            self._settlement.push(cut)
+        self._settlement.settled()
+        told = time.monotonic()
+        while self._settlement:
+            time.sleep(SETTLE_SECONDS)
+            if time.monotonic() - told > 1.0:
+                self._while_publishing()
+                told = time.monotonic()
+            self._settlement.settled()
 
     def _depart(self, cuts: list[Cut]) -> list[_Flight]:
         """Begin to send *cuts*. What is missing of them is asked of Pulsar before anything is sent."""

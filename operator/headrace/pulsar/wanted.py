@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from headrace.api.delivery import Guarantee
 from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge
 from headrace.api.topic import InitialPosition, QuotaPolicy, TopicPolicies
 
@@ -71,6 +72,7 @@ def wanted(bridge: PulsarBridge) -> Wanted:
     spec = bridge.spec
     sink = spec.sink.pulsar.topic if spec.sink.pulsar else None
     sources = spec.source.pulsar.names if spec.source.pulsar else ()
+    once = spec.effective_delivery.guarantee is Guarantee.EFFECTIVELY_ONCE
     declared = {topic.name: topic for topic in spec.topics}
     letters = (spec.retry_topic, spec.dead_letter_topic)
     names = dict.fromkeys(name for name in (*declared, *sources, sink, *letters) if name)
@@ -84,7 +86,7 @@ def wanted(bridge: PulsarBridge) -> Wanted:
                 policies=encode(topic.policies) if topic else {},
                 declared=topic is not None,
                 deduplicates=name in (sink, *letters),
-                must_deduplicate=name == sink,
+                must_deduplicate=name == sink and once,
             )
         )
     subscriptions = {

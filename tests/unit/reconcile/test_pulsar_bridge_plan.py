@@ -76,6 +76,8 @@ def test_a_sink_that_does_not_deduplicate_keeps_the_bridge_from_starting() -> No
     assert states(made)["Stalled"] == ("True", "DeduplicationDisabled")
     assert "Deployment" not in kinds(made)
     assert sink not in [getattr(action, "topic", None) for action in made.pulsar]
+    bridge["spec"]["delivery"] = {"guarantee": "AtLeastOnce"}
+    assert states(plan(Snapshot(bridge, INPUTS, pulsar=facts)))["Ready"] != ("False", "DeduplicationDisabled")
 
 
 def test_the_status_lists_topics_and_who_made_them() -> None:
