@@ -93,6 +93,11 @@ def rewind(broker: Pulsar, topic: str, subscription: str) -> None:
     _admin(broker, "POST", f"{admin_path(topic)}/subscription/{subscription}/resetcursor/0")
 
 
+def delete_subscription(broker: Pulsar, topic: str, name: str) -> None:
+    """Delete a subscription, whoever uses it."""
+    _admin(broker, "DELETE", f"{admin_path(topic)}/subscription/{name}?force=true")
+
+
 def unload(broker: Pulsar, topic: str) -> None:
     """Let the broker close a topic; it opens again at the next use, without the old consumers."""
     _admin(broker, "PUT", f"{admin_path(topic)}/unload")

@@ -4,7 +4,9 @@ import json
 import uuid
 from typing import Any
 
+import pulsar as pulsar_library
 import pytest
+from pulsar import schema
 
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
@@ -13,6 +15,7 @@ from tests.integration.dataplane import (
     backlog,
     connections,
     create_topic,
+    delete_subscription,
     delete_topic,
     publish,
     read_topic,
@@ -154,3 +157,43 @@ def test_a_pattern_without_topics_waits_for_one(
     processes.start("bridge", bridge(valkey, pulsar, stem, {"topicsPattern": f"{stem}-x"})).wait_until_ready()
     publish(pulsar, create_topic(pulsar, f"{stem}-x"), numbered("x", 0, 3))
     wait_for_numbers(valkey, x=3)
+
+
+def test_p1_p2_p5_a_subscription_or_topic_deleted_under_the_bridge_is_told_and_taken_up_again(
+    valkey: Valkey, pulsar: Pulsar, stem: str, processes: Processes
+) -> None:
+    topic = create_topic(pulsar, f"{stem}-a")
+    running = processes.start("bridge", bridge(valkey, pulsar, stem, {"topic": topic})).wait_until_ready()
+    publish(pulsar, topic, numbered("a", 0, 10))
+    wait_for(lambda: arrived(valkey) == {"a": list(range(10))}, "the first ones")
+    delete_subscription(pulsar, topic, SUBSCRIPTION)
+    publish(pulsar, topic, numbered("a", 10, 20))
+    wait_for_numbers(valkey, a=20)
+    delete_topic(pulsar, topic)
+    wait_for(lambda: f"{topic} cannot be read: TopicNotFound" in running.log(), "the reason")
+    wait_for(lambda: running.get("/readyz")[0] == 503, "it is not ready")
+    assert running.get("/livez")[0] == 200
+    publish(pulsar, create_topic(pulsar, topic), numbered("a", 20, 30))
+    wait_for_numbers(valkey, a=30)
+    assert running.metric("pulsar_consumer_failures_total", topic=topic, reason="TopicNotFound") >= 1
+
+
+def test_the_payload_of_a_topic_with_a_schema_arrives_as_it_is(
+    valkey: Valkey, pulsar: Pulsar, stem: str, processes: Processes
+) -> None:
+    class Order(schema.Record):  # type: ignore[misc]
+        number = schema.Integer()
+
+    topic = create_topic(pulsar, f"{stem}-typed")
+    client = pulsar_library.Client(pulsar.service_url)
+    client.create_producer(topic, schema=schema.JsonSchema(Order)).send(Order(number=7))
+    client.close()
+    celery = {"valkey": {"celery": {"task": "shop.price", "queue": LIST}}}
+    processes.start("bridge", bridge(valkey, pulsar, stem, {"topic": topic}, sink=celery))
+
+    def payload() -> Any:
+        with valkey.client() as client:
+            entries = client.lrange(LIST, 0, -1)
+        return entries and json.loads(json.loads(entries[0])["body"])[0]
+
+    wait_for(lambda: payload() == [{"number": 7}], "the JSON of the record")
