@@ -131,7 +131,7 @@ REFUSED = [
     (
         "PulsarBridge",
         put("sink.valkey.list", {"key": "orders"}),
-        "sink.valkey needs one of celery and list, and not both",
+        "sink.valkey needs one of celery, list, stream, hash and pubSub, and only one",
         None,
     ),
     (

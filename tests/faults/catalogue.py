@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tests.faults.scenario import Scenario
 from tests.faults.to_pulsar import KeyedListToPulsar, ListToPulsar, StreamToPulsar
-from tests.faults.to_valkey import PulsarToCelery, PulsarToList
+from tests.faults.to_valkey import PulsarToCelery, PulsarToList, PulsarToStream
 
 SCENARIOS: Mapping[str, type[Scenario]] = {
     "list-to-pulsar": ListToPulsar,
@@ -12,4 +12,5 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "stream-to-pulsar": StreamToPulsar,
     "pulsar-to-list": PulsarToList,
     "pulsar-to-celery": PulsarToCelery,
+    "pulsar-to-stream": PulsarToStream,
 }

@@ -84,3 +84,21 @@ class PulsarToCelery(PulsarToList):
         assert task["headers"]["task"] == "shop.price"
         message: dict[str, Any] = argument
         return message
+
+
+class PulsarToStream(PulsarToList):
+    """As entries of a stream with the list's name."""
+
+    sink: Mapping[str, Any] = {"stream": {"key": LIST}}
+
+    def behind(self, accepted: int) -> int:
+        """What the stream lacks."""
+        with self.servers.valkey.client() as client:
+            return accepted - int(client.xlen(LIST))
+
+    def found(self) -> list[Found]:
+        """The stream from its beginning."""
+        with self.servers.valkey.client() as client:
+            entries: list[tuple[str, dict[str, str]]] = client.xrange(LIST)
+        messages = [self.message(fields["payload"]) for _, fields in entries]
+        return [Found(message["id"], message["key"]) for message in messages]

@@ -99,17 +99,62 @@ class ListSink(ApiModel):
     CloudEvents: a CloudEvent 1.0 in structured mode."""
 
 
+class StreamSink(ApiModel):
+    """Each message becomes an entry of a Valkey stream: its payload, key, id and properties are fields."""
+
+    key: ValkeyKey
+    """The stream."""
+    payload_field: ValkeyKey = "payload"
+    """The field that holds the payload. Default `payload`."""
+    max_length: Positive | None = None
+    """Remove the oldest entries, read or not, above about so many (`MAXLEN ~`). Without limit when left out."""
+
+
+class HashSink(ApiModel):
+    """Each payload becomes the value of a field of a Valkey hash; the last one of a field stays."""
+
+    key: ValkeyKey
+    """The hash."""
+    field: Selector
+    """What names the field: JMESPath on the JSON payload, or `message.key`, `message.properties.NAME`. A message with
+    an empty payload removes its field."""
+
+
+class PubSubSink(ApiModel):
+    """Each payload is published to a Valkey channel, which keeps nothing: who is not subscribed misses it."""
+
+    channel: ValkeyKey
+    """The channel."""
+    envelope: Envelope = Envelope.RAW
+    """Raw (the default): the payload as it is. JSON: an object with id, source, time, key, properties and payload.
+    CloudEvents: a CloudEvent 1.0 in structured mode."""
+
+
 class ValkeySink(ApiModel):
     """Messages go to Valkey."""
 
     rules = (
-        at_most_one("celery", "list", needed=True, message="sink.valkey needs one of celery and list, and not both"),
+        at_most_one(
+            "celery",
+            "list",
+            "stream",
+            "hash",
+            "pubSub",
+            needed=True,
+            message="sink.valkey needs one of celery, list, stream, hash and pubSub, and only one",
+        ),
     )
 
     celery: CelerySink | None = None
     """As Celery tasks."""
     list: ListSink | None = None
     """As entries of a list."""
+    stream: StreamSink | None = None
+    """As entries of a stream."""
+    hash: HashSink | None = None
+    """As fields of a hash."""
+    pub_sub: PubSubSink | None = None
+    """As publications on a channel, at most once for each subscriber."""
 
 
 class Sink(ApiModel):

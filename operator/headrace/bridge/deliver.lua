@@ -1,25 +1,25 @@
--- Push a batch from Pulsar to its list, drop what was pushed before, remember how far it went: all or nothing.
--- KEYS: target list, watermark hash, dead-letter list
--- ARGV: most entries in the target (0 = any number), fields in the watermark,
+-- Push a batch from Pulsar to its target, drop what was pushed before, remember how far it went: all or nothing.
+-- KEYS: target, watermark hash, dead-letter list
+-- ARGV: limit of the target (0 = none), fields in the watermark,
 --       then (partition, expected, new) for each partition of the batch,
 --       then the number of messages, window of the deduplication in seconds, time to live of the cache in seconds,
 --       then the width: 1 when each message is only an entry for the target, else 5:
 --            entry for the target or '', dead letter or '', deduplication key or '', cache key or '', cache value
--- ordered.lua or spread.lua stands in front of it, and says what else there is.
--- Returns {1, places in the batch (from 0) of what the deduplication dropped, dead-lettered},
+-- ordered.lua or spread.lua, and one of target_*.lua, stand in front of it and say what else there is.
+-- Returns {1, places in the batch (from 0) of what the deduplication dropped, dead-lettered, heard by nobody},
 --      or {0, room} and nothing done when the target has no room for the batch,
 --      or {-3, places, texts} and nothing done when Valkey would refuse the messages at these places (from 0),
 --      or {-2, …} and nothing done when some of it was pushed before: see spread.lua,
 --      or {-1, field, value, ...} and nothing done when the watermark is another one than expected.
 local target, watermark, dead = KEYS[1], KEYS[2], KEYS[3]
 -- a script that fails half-way has done its first half: so look before the first write
-for key, kind in pairs({[target] = 'list', [watermark] = 'hash', [dead] = 'list'}) do
+for key, wanted in pairs({[target] = kind, [watermark] = 'hash', [dead] = 'list'}) do
   local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= kind then
-    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ' and should be a ' .. kind)
+  if found ~= 'none' and found ~= wanted then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ' and should be a ' .. wanted)
   end
 end
-local depth, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
+local limit, fields = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = 3
 for _ = 1, fields do
   if (redis.call('HGET', watermark, ARGV[at]) or '') ~= ARGV[at + 1] then
@@ -50,17 +50,15 @@ end
 if #refused > 0 then
   return {-3, refused, texts}
 end
-if depth > 0 then
-  local room = depth - redis.call('LLEN', target)
-  if room < count then
-    return {0, math.max(room, 0)}
-  end
+local left = room(target, limit)
+if left and left < count then
+  return {0, math.max(left, 0)}
 end
 
 -- a batch is at most some thousand messages: Lua's unpack ends at about 8000
-local entries, letters, seen = {}, {}, {}
+local entries, letters, seen, unheard = {}, {}, {}, 0
 if width == '1' then
-  redis.call('LPUSH', target, unpack(ARGV, at, at + count - 1))
+  unheard = write(target, limit, ARGV, at, at + count - 1)
   count = 0
 end
 for i = 0, count - 1 do
@@ -84,10 +82,10 @@ for i = 0, count - 1 do
   end
 end
 if #entries > 0 then
-  redis.call('LPUSH', target, unpack(entries))
+  unheard = write(target, limit, entries, 1, #entries)
 end
 if #letters > 0 then
   redis.call('LPUSH', dead, unpack(letters))
 end
 remember(fields, tail)
-return {1, seen, #letters}
+return {1, seen, #letters, unheard}

@@ -13,6 +13,7 @@ from valkey.exceptions import OutOfMemoryError, ResponseError
 from headrace.bridge.batch import Batch, Item, Position, position
 from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.scripts import script
+from headrace.bridge.target import Target
 
 WRONG_TYPE = "WrongType"
 """Why a message becomes a letter whose key holds something else."""
@@ -29,6 +30,8 @@ class Delivered:
     duplicates: int = 0
     refused: list[tuple[str, Item]] = field(default_factory=list)
     """The partitions and letters of messages that Valkey would not take; they are pushed as letters."""
+    unheard: int = 0
+    """Published to a channel without subscribers."""
 
 
 def refusal_of(error: ResponseError) -> str | None:
@@ -55,9 +58,8 @@ class DeliveryStore:
         self,
         client: valkey.Valkey,
         *,
-        target: str,
+        target: Target,
         prefix: str,
-        max_depth: int | None,
         window_seconds: int,
         ttl_seconds: int,
         once: bool = True,
@@ -66,13 +68,13 @@ class DeliveryStore:
         """*once*: what was pushed before is dropped; otherwise nothing is remembered of it. *spread*: the messages of a
         partition come to several replicas, in no order."""
         self._client = client
-        self._keys = [target, f"{prefix}:watermark", f"{prefix}:dead-letters"]
-        self._max_depth = max_depth or 0
+        self._keys = [target.key, f"{prefix}:watermark", f"{prefix}:dead-letters"]
+        self._limit = target.limit
         self._window_seconds = window_seconds
         self._ttl_seconds = ttl_seconds
         self._once = once
         self._ids = DeliveredIds(client, prefix) if spread and once else None
-        self._deliver = script(client, "spread" if self._ids else "ordered", "deliver")
+        self._deliver = script(client, "spread" if self._ids else "ordered", *target.scripts, "deliver")
         self._marks: dict[str, Position] = {}
 
     @property
@@ -124,11 +126,11 @@ class DeliveryStore:
             if status == 1:
                 if not self._ids:
                     self._marks |= ends
-                seen, _ = answer
+                seen, _, unheard = answer
                 pushed = Counter(offered.partitions)
                 pushed.subtract(offered.partitions[place] for place in seen)
                 pushed.subtract(partition for partition, _ in offered.reasons())
-                return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), refused)
+                return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), refused, unheard)
             if status == 0:
                 room = answer[0]
             elif status == -3:
@@ -144,7 +146,7 @@ class DeliveryStore:
                 self._learn(answer)
 
     def _call(self, batch: Batch, ends: dict[str, Position]) -> list[Any]:
-        arguments: list[str | bytes | int] = [self._max_depth, len(ends)]
+        arguments: list[str | bytes | int] = [self._limit, len(ends)]
         for partition, end in ends.items():
             arguments += (partition, _encode(self._marks.get(partition)), _encode(end))
         arguments += (len(batch), self._window_seconds, self._ttl_seconds)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from prometheus_client import Counter
 from valkey.exceptions import ResponseError
 
-from headrace.api.bridge_sink import ValkeySink
 from headrace.api.bridge_source import PulsarSource, SubscriptionType
 from headrace.api.delivery import Guarantee
 from headrace.api.policy import WINDOW_SECONDS
@@ -25,6 +24,7 @@ from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.subscription import Subscription
+from headrace.bridge.target import target_of
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
@@ -58,15 +58,15 @@ class Inward:
         self._main = source is spec.source.pulsar
         assert spec.sink.valkey is not None
         spread = source.subscription_type is not SubscriptionType.FAILOVER
-        self._target, max_depth = _target(spec.sink.valkey)
+        target = target_of(spec.sink.valkey)
+        self._target = target.key
         self._prepare = preparer(bridge, prefix)
         self._valkey = server.client()
         delivery = spec.effective_delivery
         self._store = DeliveryStore(
             self._valkey,
-            target=self._target,
+            target=target,
             prefix=prefix,
-            max_depth=max_depth,
             window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
             ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
             spread=spread,
@@ -184,6 +184,7 @@ class Inward:
                 self._metrics.dropped.inc(delivered.duplicates)
                 for partition, letter in delivered.refused:
                     self._refused(base_topic(partition), letter)
+                self._metrics.unheard.inc(delivered.unheard)
             self._health.connection("valkey", True)
             if rest and not self._hold(why, len(rest)):
                 return False
@@ -245,11 +246,3 @@ class Inward:
                 consumer.close()
             except PulsarError as error:
                 _log.debug("closing the consumer: %s", error)
-
-
-def _target(sink: ValkeySink) -> tuple[str, int | None]:
-    """The list that messages go to, and its greatest length."""
-    if sink.celery is not None:
-        return sink.celery.queue, sink.celery.max_depth
-    assert sink.list is not None
-    return sink.list.key, sink.list.max_depth

@@ -44,6 +44,9 @@ class BridgeMetrics:
         self.replay_running = Gauge("headrace_bridge_replay_running", "1 while this pod runs a replay.", **at)
         self.retries = Counter("headrace_bridge_retries", "Messages put off for another attempt.", ["reason"], **at)
         self.connected = Gauge("headrace_bridge_connected", "1 while the side is reachable.", ["side"], **at)
+        self.unheard = Counter(
+            "headrace_bridge_unheard", "Messages published to a Valkey channel that nobody had subscribed to.", **at
+        )
         self.durability_unmet = Counter(
             "headrace_bridge_durability_unmet",
             "Times that Valkey could not give the durability of spec.delivery: no disk, or too few replicas.",

@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from headrace.api.bridge_sink import Envelope, ValkeySink
+from headrace.api.bridge_sink import ValkeySink
+from headrace.api.policy import PROPERTIES
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.batch import Batch, Entry, Item
 from headrace.bridge.envelope import envelopes, task_ids
@@ -20,9 +21,13 @@ from headrace.bridge.message_envelope import Seal, seal
 from headrace.bridge.pulsar_library import Message, MessageId
 from headrace.bridge.received_letter import Letters, Origin, origins
 from headrace.bridge.selector import Select, needs_json, parse_json, selector
+from headrace.bridge.target import row, target_of
 from headrace.process.trace import TRACE
 
 LONGEST_KEY = 128
+KEY_FIELD = "key"
+MESSAGE_ID_FIELD = "PULSAR_MESSAGE_ID"
+"""Fields of a stream's entry beside its payload and the properties."""
 
 Prepare = Callable[[Sequence[Message]], Batch]
 
@@ -33,9 +38,7 @@ _ToEntry = Callable[[Message, MessageId, bytes], bytes]
 def preparer(bridge: PulsarBridge, prefix: str) -> Prepare:
     """The function that makes Valkey's half of messages, as *bridge* says. It never raises."""
     assert bridge.spec.sink.valkey is not None
-    target = bridge.spec.sink.valkey.list
-    raw = target is not None and target.envelope is Envelope.RAW
-    plain = raw and not (bridge.spec.deduplicate or bridge.spec.cache)
+    plain = target_of(bridge.spec.sink.valkey).raw and not (bridge.spec.deduplicate or bridge.spec.cache)
     prepare_one = _preparer_of_one(bridge, prefix)
     payload, identity, topic = methodcaller("data"), methodcaller("message_id"), methodcaller("topic_name")
 
@@ -99,8 +102,13 @@ def _short(key: str) -> str:
 def _entry_maker(sink: ValkeySink, origin: Origin) -> _ToEntry:
     if sink.celery is not None:
         return _task_entry(sink.celery.task, sink.celery.queue, origin)
-    assert sink.list is not None
-    sealed = seal(sink.list.envelope)
+    if sink.stream is not None:
+        return _fields_entry(sink.stream.payload_field, origin)
+    if sink.hash is not None:
+        return _field_entry(sink.hash.field)
+    surrounded = sink.pub_sub or sink.list
+    assert surrounded is not None
+    sealed = seal(surrounded.envelope)
     return _payload_entry if sealed is None else _sealed_entry(sealed, origin)
 
 
@@ -124,6 +132,31 @@ def _sealed_entry(sealed: Seal, origin: Origin) -> _ToEntry:
 def _of_topic(topic: str) -> tuple[Callable[[str], str], bytes]:
     """What the tasks of a topic have in common: how their ids are made, and where their headers begin."""
     return task_ids(topic), b'"headrace":{"topic":' + orjson.dumps(topic) + b',"messageId":"'
+
+
+def _fields_entry(payload_field: str, origin: Origin) -> _ToEntry:
+    name, own = payload_field.encode(), {payload_field, KEY_FIELD, MESSAGE_ID_FIELD}
+
+    def entry(message: Message, identity: MessageId, payload: bytes) -> bytes:
+        _, message_id = origin(message, identity)
+        fields = [name, payload, MESSAGE_ID_FIELD.encode(), message_id.encode()]
+        if key := message.partition_key():
+            fields += (KEY_FIELD.encode(), key.encode())
+        for property_name, value in message.properties().items():
+            fields += ((PROPERTIES + property_name if property_name in own else property_name).encode(), value.encode())
+        return row(fields)
+
+    return entry
+
+
+def _field_entry(field: str) -> _ToEntry:
+    select, wants_json = selector(field, "sink.valkey.hash"), needs_json(field)
+
+    def entry(message: Message, _: MessageId, payload: bytes) -> bytes:
+        name = _select(select, parse_json(payload) if wants_json else None, message).encode()
+        return row((name, payload) if payload else (name,))
+
+    return entry
 
 
 def _task_entry(task: str, queue: str, origin: Origin) -> _ToEntry:
