@@ -67,7 +67,7 @@ crash-test: ## kill, freeze and cut off bridge and brokers KILLS (30) times whil
 	@$(PYTHON) -m tests.faults $(CRASHES)
 
 .PHONY: crash-test-nightly
-crash-test-nightly: ## the same 200 times: each fault at each step, Pulsar killed too, long outages
+crash-test-nightly: ## the same 200 times or more: each fault at each step, Pulsar killed too, long outages
 	@$(PYTHON) -m testbed prepare pulsar
 	@$(PYTHON) -m tests.faults --nightly $(CRASHES)
 

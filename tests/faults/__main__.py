@@ -22,6 +22,7 @@ from tests.faults.verdict import compare
 
 KILLS = 30
 NIGHTLY_KILLS = 200
+"""At least, and as many as it takes for each scenario to come to every fault."""
 KILLS_A_RUN = 8
 CONTROL_KILLS = 4
 AT_A_TIME = 3
@@ -37,6 +38,12 @@ def plans(seed: int, kills: int, scenarios: Sequence[str], *, nightly: bool = Fa
         for scenario, share in zip(scenarios, shares, strict=True):
             if share > offset:
                 yield Plan(scenario, seed, min(KILLS_A_RUN, share - offset), first + offset, nightly)
+
+
+def nightly_kills() -> int:
+    """How many faults the nightly form deals."""
+    sizes = [deck_size(scenario.points, nightly=True) for scenario in SCENARIOS.values()]
+    return max(NIGHTLY_KILLS, sum(sizes))
 
 
 def control(seed: int, scenarios: Sequence[str]) -> Iterator[Plan]:
@@ -63,7 +70,7 @@ def main(arguments: list[str]) -> int:
     """Play everything; returns the exit status."""
     options = _options(arguments)
     scenarios = [options.scenario] if options.scenario else list(SCENARIOS)
-    kills = options.kills or (NIGHTLY_KILLS if options.nightly else KILLS)
+    kills = options.kills or (nightly_kills() if options.nightly else KILLS)
     directory = Path(tempfile.mkdtemp(prefix="headrace-crash-"))
     with ProxiedPulsar(directory / "pulsar", AT_A_TIME) as broker:
 
@@ -116,7 +123,7 @@ def _say(line: str) -> None:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1, help="where chance begins (default: %(default)s)")
-    parser.add_argument("--kills", type=int, help=f"how many faults (default: {KILLS}; nightly {NIGHTLY_KILLS})")
+    parser.add_argument("--kills", type=int, help=f"how many faults (default: {KILLS}; nightly {nightly_kills()})")
     parser.add_argument("--first", type=int, default=0, help="leave out that many faults of each scenario (default: 0)")
     parser.add_argument("--nightly", action="store_true", help="longer, with what takes long: Pulsar is killed too")
     parser.add_argument("--scenario", choices=SCENARIOS, help="only this one (default: all)")

@@ -104,7 +104,7 @@ class Bed:
         def works() -> bool:
             dead = one.process.poll()
             assert dead is None or (point is not None and dead == -signal.SIGKILL), one.log()
-            return dead is not None or "moving to" in one.log() or (point is not None and stopped(one))
+            return dead is not None or "moving to" in one.log() or (point is not None and one.frozen())
 
         wait_for(works, f"{one.directory} works", PATIENCE_SECONDS)
 
@@ -157,12 +157,6 @@ class Bed:
         """End what still runs."""
         for one in self._started:
             one.end()
-
-
-def stopped(one: Headrace) -> bool:
-    """Whether a SIGSTOP stopped it."""
-    stat = Path(f"/proc/{one.process.pid}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 from tests.faults.scenario import Scenario
 from tests.faults.to_pulsar import KeyedListToPulsar, ListToPulsar, StreamToPulsar
-from tests.faults.to_valkey import PulsarToCelery, PulsarToList, PulsarToStream
+from tests.faults.to_valkey import PulsarToCelery, PulsarToList, PulsarToStream, SharedPulsarToList
 
 SCENARIOS: Mapping[str, type[Scenario]] = {
     "list-to-pulsar": ListToPulsar,
     "list-to-pulsar-keyed": KeyedListToPulsar,
     "stream-to-pulsar": StreamToPulsar,
     "pulsar-to-list": PulsarToList,
+    "pulsar-to-list-shared": SharedPulsarToList,
     "pulsar-to-celery": PulsarToCelery,
     "pulsar-to-stream": PulsarToStream,
 }

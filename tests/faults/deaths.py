@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.faults.bed import Bed, stopped
+from tests.faults.bed import Bed
 from tests.faults.network import PATIENCE_SECONDS
 from tests.faults.proxy import Proxy
 from tests.integration.dataplane import unload, wait_for
@@ -108,7 +108,7 @@ def _arm(bed: Bed, point: str) -> None:
 
 def _await_stop(bed: Bed, point: str) -> None:
     _arm(bed, point)
-    wait_for(lambda: stopped(bed.bridge), f"the bridge stops at {point}", PATIENCE_SECONDS)
+    wait_for(lambda: bed.bridge.frozen(), f"the bridge stops at {point}", PATIENCE_SECONDS)
     bed.struck = bed.traffic.accepted
 
 

@@ -56,7 +56,7 @@ def acknowledge_before_push() -> None:
 
 
 def forget_the_watermark() -> None:
-    """What was pushed already is pushed again."""
+    """What was pushed already is pushed again: watermark and ids are forgotten."""
 
     @instead(DeliveryStore, "push")
     def push(original: Callable[..., Delivered], self: DeliveryStore, batch: Batch) -> Delivered:
@@ -131,6 +131,7 @@ MUTANTS: Mapping[str, Mutant] = {
         ("held, then killed before the push", "killed while cut off from Valkey"),
     ),
     "forget the watermark": Mutant(forget_the_watermark, "pulsar-to-list", ("killed after the push",) * 2),
+    "forget the ids": Mutant(forget_the_watermark, "pulsar-to-list-shared", ("killed after the push",) * 2),
     "push unasked": Mutant(push_unasked, "pulsar-to-list", ("frozen and replaced before the push",)),
     "commit before publish": Mutant(commit_before_publish, "list-to-pulsar", ("killed after the cut",) * 2),
     "forget the cut": Mutant(forget_the_cut, "list-to-pulsar", ("killed after the cut",) * 2),

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 import pytest
 
-from tests.faults.__main__ import AT_A_TIME, NIGHTLY_KILLS, control, mutants, plans, total
+from tests.faults.__main__ import AT_A_TIME, control, mutants, nightly_kills, plans, total
 from tests.faults.catalogue import SCENARIOS
 from tests.faults.fault import ANYWHERE, NIGHTLY, STEPS
 from tests.faults.network import ProxiedPulsar
@@ -63,7 +63,7 @@ def test_a_seed_decides_on_the_faults() -> None:
 
 def test_every_scenario_comes_to_every_fault_by_night() -> None:
     dealt: dict[str, set[str]] = {name: set() for name in SCENARIOS}
-    for plan in plans(1, NIGHTLY_KILLS, ALL, nightly=True):
+    for plan in plans(1, nightly_kills(), ALL, nightly=True):
         dealt[plan.scenario] |= {fault.name for fault in plan.faults()}
     for name, scenario in SCENARIOS.items():
         steps = {f"{fault} {step}" for fault in STEPS for step in scenario.points}

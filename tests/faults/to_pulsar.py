@@ -8,14 +8,14 @@ from tests.faults.network import Network
 from tests.faults.scenario import LIST, PREFIX, Point, Scenario
 from tests.faults.traffic import LIST_PUSH, STREAM_PUSH, Traffic, ValkeyTraffic
 from tests.faults.verdict import Found
-from tests.integration.dataplane import create_topic, read_topic
+from tests.integration.dataplane import create_topic, keep_messages, read_topic
 
 
 class ListToPulsar(Scenario):
     """Valkey to Pulsar. A topic without partitions keeps the order of the list, a partitioned one that of each key."""
 
     points: Mapping[str, Point] = {
-        "after the cut": Point("headrace.bridge.cut:CutStore.next", 20),
+        "after the cut": Point("headrace.bridge.publisher:Publisher.publish@before", 20),
         "while sending": Point("headrace.bridge.publisher:_Writer.write", 20),
         "after a frame": Point("headrace.bridge.publisher:_Writer._send", 20),
         "after the flush": Point("headrace.bridge.publisher:Transmission.wait", 10),
@@ -35,6 +35,7 @@ class ListToPulsar(Scenario):
     def prepare(self) -> None:
         """The sink, and where poison would go."""
         create_topic(self.servers.pulsar, self.servers.topic, self.partitions)
+        keep_messages(self.servers.pulsar, self.servers.topic)
         create_topic(self.servers.pulsar, f"{self.servers.topic}-DLQ")
 
     def document(self, network: Network) -> dict[str, Any]:

@@ -70,6 +70,22 @@ class PulsarToList(Scenario):
         return message
 
 
+class SharedPulsarToList(PulsarToList):
+    """By a subscription of type Shared: every message is acknowledged by itself, and none has an order to keep."""
+
+    points: Mapping[str, Point] = {
+        "before the push": Point("headrace.bridge.delivery:DeliveryStore.push@before", 6),
+        "after the push": Point("headrace.bridge.delivery:DeliveryStore.push", 6),
+        "before an acknowledgement": Point("_pulsar:Consumer.acknowledge@before", 200),
+        "after an acknowledgement": Point("_pulsar:Consumer.acknowledge", 200),
+    }
+    source: Mapping[str, Any] = {"subscriptionType": "Shared"}
+
+    def found(self) -> list[Found]:
+        """Every message is a group of its own."""
+        return [Found(message.number, str(message.number)) for message in super().found()]
+
+
 class PulsarToCelery(PulsarToList):
     """As Celery tasks, in a queue with the list's name, and in small batches."""
 

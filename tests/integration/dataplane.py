@@ -57,6 +57,14 @@ def create_subscription(broker: Pulsar, topic: str, name: str) -> None:
     _admin(broker, "PUT", f"{admin_path(topic)}/subscription/{name}", first)
 
 
+def keep_messages(broker: Pulsar, topic: str) -> None:
+    """Let the broker keep what nobody has subscribed to: some time after a restart it would delete it."""
+    for_ever = {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
+    path = f"{admin_path(topic)}/retention"
+    _admin(broker, "POST", path, for_ever)
+    wait_for(lambda: _admin(broker, "GET", f"{path}?applied=true") == for_ever, "the policy", 10)
+
+
 def admin_path(topic: str) -> str:
     """Where the admin API has a topic."""
     parts = topic.removeprefix("persistent://").split("/")
