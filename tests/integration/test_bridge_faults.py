@@ -5,6 +5,7 @@ import signal
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,24 @@ def assert_all_arrived(valkey: Valkey, traffic: Traffic) -> None:
     assert [entry for entry, number in counts.items() if number > 1 and entry not in traffic.uncertain] == []
 
 
+@pytest.fixture(scope="module")
+def without_pulsar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Valkey, Headrace]]:
+    """A bridge whose Pulsar nobody has ever seen. It notices after 15 s, during which other tests run."""
+    directory = tmp_path_factory.mktemp("without-pulsar")
+    [port] = free_ports(1)
+    with Valkey(directory / "valkey") as valkey:
+        spec = {
+            "source": {"valkey": {"list": {"key": "orders"}}},
+            "sink": {"pulsar": {"topic": f"{ROOT}/x"}},
+            "valkey": {"url": valkey.url},
+            "pulsar": {"serviceUrl": f"pulsar://127.0.0.1:{port}", "adminUrl": f"http://127.0.0.1:{port}"},
+        }
+        running = Headrace.start("bridge", resource("PulsarBridge", "out", spec), directory)
+        yield valkey, running
+        running.end()
+
+
+@pytest.mark.usefixtures("without_pulsar")
 def test_p1_p2_p5_valkey_killed_and_started_again_under_traffic(
     valkey: Valkey, pulsar: Pulsar, processes: Processes
 ) -> None:
@@ -154,17 +173,8 @@ def test_p1_p2_p5_pulsar_stopped_and_killed_under_traffic(
     assert max(Counter(payloads(own_pulsar, topic)).values()) == 1
 
 
-def test_p2_sigterm_while_pulsar_is_away_ends_in_time(valkey: Valkey, processes: Processes) -> None:
-    [port] = free_ports(1)
-    nowhere = {"serviceUrl": f"pulsar://127.0.0.1:{port}", "adminUrl": f"http://127.0.0.1:{port}"}
-    source = {"valkey": {"list": {"key": "orders"}}}
-    spec = {
-        "source": source,
-        "sink": {"pulsar": {"topic": f"{ROOT}/x"}},
-        "valkey": {"url": valkey.url},
-        "pulsar": nowhere,
-    }
-    running = processes.start("bridge", resource("PulsarBridge", "out", spec))
+def test_p2_sigterm_while_pulsar_is_away_ends_in_time(without_pulsar: tuple[Valkey, Headrace]) -> None:
+    valkey, running = without_pulsar
     wait_for(lambda: "pulsar does not serve us" in running.log(), "it says so", 60)
     assert running.get("/readyz") == (503, "pulsar is not reachable\n")
     assert running.get("/livez")[0] == 200
