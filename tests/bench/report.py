@@ -18,7 +18,7 @@ from tests.bench.figure import Figure
 from tests.bench.latency import Latencies
 from tests.bench.payload import LARGE, SMALL, Payload
 from tests.bench.rounds import Outcome
-from tests.bench.throughput import HEADRACE, INWARD, OUTWARD, ROWS
+from tests.bench.throughput import HEADRACE, INWARD, OUTWARD, ROWS, SHARDED
 
 RESULTS = Path("bench-results.jsonl")
 AIMS = {
@@ -100,6 +100,9 @@ class Results:
             others = {
                 "vs_naive": self.find(INWARD[0], payload, "naive: one by one"),
             }
+        if row == OUTWARD[0]:
+            one, two = (self.find(row, payload, SHARDED.format(each)) for each in ("1 process", "2 processes"))
+            found.append(Line(f"{name}.two_processes_vs_one", two.rate.over(one.rate), "x", ".2f"))
         return found + [Line(f"{name}.{key}", ours.rate.over(each.rate), "x", ".2f") for key, each in others.items()]
 
 

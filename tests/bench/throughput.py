@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tests.bench.bed import Bed
@@ -17,6 +18,8 @@ OUTWARD = ("list_to_pulsar", "stream_to_pulsar")
 INWARD = ("pulsar_to_list", "pulsar_to_celery")
 ROWS = (*OUTWARD, *INWARD)
 """The ways a message goes. Ceilings stand in the first row of each direction; the others are held against them too."""
+SHARDED = "headrace, 2 shards, {}"
+SHARDS = 2
 TASK = "bench.task"
 RUN_SECONDS = 60.0
 
@@ -67,7 +70,42 @@ def headrace_outward(kind: str) -> Callable[[Bed, Place, int], Sample]:
         with bed.bridge(name, *ends) as bridge:
             if kind == "stream":
                 wait_for(lambda: bed.store.xinfo_groups(source), "the bridge has its group")
-            sample = watch(arrived, messages, bridge.process.pid, RUN_SECONDS)
+            sample = watch(arrived, messages, bridge.process.pid, seconds=RUN_SECONDS)
+        _check(bed.published(place.sink_topic) - before, messages)
+        return sample
+
+    return measure
+
+
+def headrace_sharded(processes: int) -> Callable[[Bed, Place, int], Sample]:
+    """So many processes drain a list in two shards, each its share; they are there before the messages."""
+
+    def measure(bed: Bed, place: Place, messages: int) -> Sample:
+        name = bed.unique("sharded")
+        sources = [f"{name}:{shard}" for shard in range(SHARDS)]
+        filled = [bed.source_list(place.payload, messages // SHARDS) for _ in sources]
+        flying = [f"headrace:{{test/{name}}}:shard-{shard}:cut" for shard in range(SHARDS)]
+        before = bed.published(place.sink_topic)
+        ends = {"valkey": {"list": {"key": name, "shards": SHARDS}}}, {"pulsar": {"topic": place.sink_topic}}
+
+        def arrived() -> int:
+            pipeline = bed.store.pipeline(transaction=True)
+            for key in (*sources, *flying):
+                pipeline.llen(key)
+            return messages - int(sum(pipeline.execute()))
+
+        with ExitStack() as stack:
+            bridges = [stack.enter_context(bed.bridge(name, *ends)) for _ in range(processes)]
+            share = f"{processes} replicas live: {SHARDS // processes} of {SHARDS}"
+            wait_for(lambda: all(share in bridge.log() for bridge in bridges), "each process has its share")
+            for bridge in bridges:
+                bridge.wait_until_ready()
+            # at once, as if they had been waiting
+            pipeline = bed.store.pipeline(transaction=True)
+            for made, source in zip(filled, sources, strict=True):
+                pipeline.rename(made, source)
+            pipeline.execute()
+            sample = watch(arrived, messages, *(bridge.process.pid for bridge in bridges), seconds=RUN_SECONDS)
         _check(bed.published(place.sink_topic) - before, messages)
         return sample
 
@@ -110,7 +148,7 @@ def headrace_inward(kind: str) -> Callable[[Bed, Place, int], Sample]:
         sinks = {"list": {"list": {"key": target}}, "celery": {"celery": {"task": TASK, "queue": target}}}
         ends = {"pulsar": {"topic": place.source_topic, "subscription": name}}, {"valkey": sinks[kind]}
         with bed.bridge(name, *ends) as bridge:
-            sample = watch(lambda: _length(bed, target), messages, bridge.process.pid, RUN_SECONDS)
+            sample = watch(lambda: _length(bed, target), messages, bridge.process.pid, seconds=RUN_SECONDS)
             _check_order(bed, place.payload, target, messages, whole=kind == "list")
         bed.unsubscribe(place.source_topic, name)
         return sample
@@ -132,7 +170,7 @@ def child_inward(function: str, **options: int) -> Callable[[Bed, Place, int], S
             **options,
         }
         with bed.child("tests.bench.contender", function, run) as child:
-            sample = watch(lambda: _length(bed, target), messages, child.pid, RUN_SECONDS)
+            sample = watch(lambda: _length(bed, target), messages, child.pid, seconds=RUN_SECONDS)
             _check_order(bed, place.payload, target, messages, whole=True)
         bed.unsubscribe(place.source_topic, name)
         return sample
@@ -145,6 +183,8 @@ def contenders(cuts: tuple[int, ...]) -> list[Contender]:
     out, into = "list_to_pulsar", "pulsar_to_list"
     found = [
         Contender(out, HEADRACE, headrace_outward("list"), 160_000),
+        Contender(out, SHARDED.format("1 process"), headrace_sharded(1), 160_000),
+        Contender(out, SHARDED.format("2 processes"), headrace_sharded(2), 160_000),
         Contender("stream_to_pulsar", HEADRACE, headrace_outward("stream"), 120_000),
         Contender(out, "naive: a callback each", child_outward("outward_callbacks"), 40_000),
         Contender(out, "naive: send()", child_outward("outward_send"), 500),

@@ -24,8 +24,12 @@ class Sample:
     """Greatest resident memory of the process in MiB (``VmHWM``); 0 when nobody asked."""
 
 
-def cpu_seconds(process_id: int) -> float:
-    """CPU time that a process used so far."""
+def cpu_seconds(*process_ids: int) -> float:
+    """CPU time that processes used so far."""
+    return sum(map(_cpu_seconds, process_ids))
+
+
+def _cpu_seconds(process_id: int) -> float:
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -37,8 +41,8 @@ def peak_mebibytes(process_id: int) -> float:
     return kibibytes / 1024
 
 
-def watch(arrived: Callable[[], int], total: int, process_id: int, seconds: float = 60.0) -> Sample:
-    """Time a run by *arrived*, the number of messages that are where they belong.
+def watch(arrived: Callable[[], int], total: int, *process_ids: int, seconds: float = 60.0) -> Sample:
+    """Time a run by *arrived*, the number of messages that are where they belong; the processes are its movers.
 
     The window opens when the first are seen to have arrived and closes when *total* have; those that opened it do not
     count. Raises TimeoutError when that takes longer than *seconds*.
@@ -46,14 +50,15 @@ def watch(arrived: Callable[[], int], total: int, process_id: int, seconds: floa
     deadline = time.monotonic() + seconds
     while not (first := arrived()):
         _pause(deadline, 0, total)
-    began, cpu = time.monotonic(), cpu_seconds(process_id)
+    began, cpu = time.monotonic(), cpu_seconds(*process_ids)
     while (last := arrived()) < total:
         _pause(deadline, last, total)
     ended, moved = time.monotonic(), last - first
+    peak = max(map(peak_mebibytes, process_ids))
     if moved <= 0:  # a few messages for a look at the memory: they came at once
-        return Sample(0.0, 0.0, peak_mebibytes(process_id))
-    used = cpu_seconds(process_id) - cpu
-    return Sample(moved / (ended - began), used / moved * 1e6, peak_mebibytes(process_id))
+        return Sample(0.0, 0.0, peak)
+    used = cpu_seconds(*process_ids) - cpu
+    return Sample(moved / (ended - began), used / moved * 1e6, peak)
 
 
 def _pause(deadline: float, arrived: int, total: int) -> None:
