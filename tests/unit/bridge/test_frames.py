@@ -91,3 +91,14 @@ def test_keys_hash_as_java_does() -> None:
     assert java_string_hash("") == 0
     assert java_string_hash("\U0001f600") == 1772899
     assert java_string_hash("polygenelubricants") == 0  # Integer.MIN_VALUE
+
+
+def test_a_retry_letter_goes_alone_at_its_time_and_a_dead_letter_beside_it() -> None:
+    retry = {"type": "RetryLetter", "payload": 1, "deliverAtMillis": 1_800_000_000_000}
+    dead = {"type": "DeadLetter", "payload": 2, "reason": "WrongType", "attempts": 3}
+    routing = Routing(Target(SINK, 0), Target(DEAD, 0), EntryFormat.OUTBOX, None, "PulsarBridge/n/b")
+    first, second = frames(Cut(1, routing, 0, False, [json.dumps(each).encode() for each in (retry, dead)]))
+    assert (first.topic, first.batched, first.dead) == (SINK, False, False)
+    assert [message.deliver_at for _, message in first.messages] == [1_800_000_000_000]
+    assert (second.topic, second.dead) == (DEAD, True)
+    assert [message.deliver_at for _, message in second.messages] == [None]
