@@ -11,7 +11,7 @@ from headrace.api.delivery import Delivery, Durability
 from headrace.api.model import ApiModel, Rule
 from headrace.api.pod import Pod, replicas_field
 from headrace.api.policy import PROPERTIES, Alerts, Cache, Deduplicate
-from headrace.api.replay import Replay
+from headrace.api.replay import Replay, ReplayOrigin
 from headrace.api.resource import Resource
 from headrace.api.retry_letters import RetryLetters
 from headrace.api.topic import Namespaces, Subscriptions, TopicName, Topics
@@ -103,6 +103,24 @@ class PulsarBridgeSpec(ApiModel):
             message="retry.topic and deadLetter.topic must be two topics",
             holds=lambda self: (
                 self.retry is None or self.dead_letter is None or self.retry.topic != self.dead_letter.topic
+            ),
+        ),
+        Rule(
+            cel="!has(self.replay) || self.replay.from == 'DeadLetter' || has(self.source.pulsar)",
+            message="a bridge from Valkey replays from: DeadLetter alone: what it moved stands in Valkey no more",
+            holds=lambda self: (
+                self.replay is None or self.replay.origin is ReplayOrigin.DEAD_LETTER or self.source.pulsar is not None
+            ),
+        ),
+        Rule(
+            cel="!has(self.replay) || self.replay.from != 'MessageId' || !has(self.source.pulsar)"
+            " || has(self.source.pulsar.topic)",
+            message="from: MessageId needs source.pulsar.topic: of several topics it would not be known which one",
+            holds=lambda self: (
+                self.replay is None
+                or self.replay.origin is not ReplayOrigin.MESSAGE_ID
+                or self.source.pulsar is None
+                or self.source.pulsar.topic is not None
             ),
         ),
         Rule(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from headrace.api.model import ApiModel
+from headrace.api.model import ApiModel, Rule
 from headrace.api.policy import Positive, compiles
 from headrace.api.topic import TopicName
 
@@ -17,6 +18,9 @@ class ReplayOrigin(StrEnum):
     """Where a replay takes messages from."""
 
     DEAD_LETTER = "DeadLetter"
+    TIMESTAMP = "Timestamp"
+    MESSAGE_ID = "MessageId"
+    EARLIEST = "Earliest"
 
 
 class ReplayState(StrEnum):
@@ -27,17 +31,55 @@ class ReplayState(StrEnum):
     CANCELLED = "Cancelled"
 
 
+def _time(text: str) -> str:
+    try:
+        known = datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("time must read like 2026-11-21T12:00:00Z, with its zone")
+    return text
+
+
 ReplayId = Annotated[str, Field(min_length=1, max_length=63, pattern="^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")]
 
 
 class Replay(ApiModel):
     """Messages that are moved once more: one run for each `id`."""
 
+    rules = (
+        Rule(
+            cel="has(self.time) == (self.from == 'Timestamp')",
+            message="from: Timestamp needs time, such as 2026-11-21T12:00:00Z, and only that needs it",
+            holds=lambda self: (self.time is not None) == (self.origin is ReplayOrigin.TIMESTAMP),
+        ),
+        Rule(
+            cel="has(self.messageId) == (self.from == 'MessageId')",
+            message="from: MessageId needs messageId, such as 7:42, and only that needs it",
+            holds=lambda self: (self.message_id is not None) == (self.origin is ReplayOrigin.MESSAGE_ID),
+        ),
+        Rule(
+            cel="self.from == 'DeadLetter' || !(has(self.target) || has(self.maxReplays))",
+            message="target and maxReplays need from: DeadLetter; all else goes to the sink of the bridge",
+            holds=lambda self: (
+                self.origin is ReplayOrigin.DEAD_LETTER or not {"target", "max_replays"} & self.model_fields_set
+            ),
+        ),
+    )
+
     id: ReplayId
     """Names the run. An id runs once; a new one is a new run. What the run does cannot change under its id, except for
     `state` and `ratePerSecond`."""
     origin: Annotated[ReplayOrigin, Field(alias="from")]
-    """DeadLetter: what lies in the dead-letter topic. A letter that was replayed leaves it."""
+    """DeadLetter: what lies in the dead-letter topic. A letter that was replayed leaves it. Timestamp, MessageId or
+    Earliest: what lies in the source topic from there on, into the sink once more."""
+    time: (
+        Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"}), AfterValidator(_time)] | None
+    ) = None
+    """With Timestamp: when the first message was published, such as `2026-11-21T12:00:00Z`."""
+    message_id: Annotated[str, Field(max_length=64, pattern="^[0-9]+:[0-9]+(:-?[0-9]+)?$")] | None = None
+    """With MessageId: the first message, `LEDGER:ENTRY`, of a topic with partitions `LEDGER:ENTRY:PARTITION`; then that
+    partition is replayed alone."""
     match: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(compiles)] | None = None
     """JMESPath on `{payload, key, properties, reason, error, attempts, topic, messageId, publishTime}`, such as
     `reason == 'TaskFailed'`. Whatever it is true for is replayed; everything when left out."""

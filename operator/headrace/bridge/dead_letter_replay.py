@@ -20,10 +20,7 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
 from headrace.bridge.pulsar_library import Client, TopicNotFoundError
 from headrace.bridge.replay_lines import ReplayLines
-from headrace.bridge.replay_run import RunStore, Staged
-
-LAST_INDEX = 2**31 - 1
-"""Above every index in a batch."""
+from headrace.bridge.replay_run import LAST_INDEX, RunStore, Staged
 
 
 class DeadLetterReplay:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from headrace.api.topic import base_topic
 from headrace.bridge.batch import Position, position
 from headrace.bridge.letter import Letter
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError, core
@@ -35,6 +36,11 @@ class Found:
             message.event_timestamp(),
             message.publish_timestamp(),
         )
+
+    @property
+    def topic(self) -> str:
+        """The topic it lies in, partition left out."""
+        return base_topic(self.message.topic_name())
 
     @property
     def name(self) -> str:

@@ -64,11 +64,14 @@ class DeliveryStore:
         ttl_seconds: int,
         once: bool = True,
         spread: bool = False,
+        replay: str = "",
     ) -> None:
         """*once*: what was pushed before is dropped; otherwise nothing is remembered of it. *spread*: the messages of a
-        partition come to several replicas, in no order."""
+        partition come to several replicas, in no order. *replay*: the id of the replay that pushes once more what lies
+        below the watermark: it has one of its own."""
         self._client = client
-        self._keys = [target.key, f"{prefix}:watermark", f"{prefix}:dead-letters"]
+        watermark = f"{prefix}:replay:{replay}:watermark" if replay else f"{prefix}:watermark"
+        self._keys = [target.key, watermark, f"{prefix}:dead-letters"]
         self._limit = target.limit
         self._window_seconds = window_seconds
         self._ttl_seconds = ttl_seconds

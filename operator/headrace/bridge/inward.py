@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 
+import valkey
 from prometheus_client import Counter
 from valkey.exceptions import ResponseError
 
@@ -58,20 +59,12 @@ class Inward:
         self._main = source is spec.source.pulsar
         assert spec.sink.valkey is not None
         spread = source.subscription_type is not SubscriptionType.FAILOVER
-        target = target_of(spec.sink.valkey)
-        self._target = target.key
+        self._target = target_of(spec.sink.valkey).key
         self._prepare = preparer(bridge, prefix)
         self._valkey = server.client()
         delivery = spec.effective_delivery
-        self._store = DeliveryStore(
-            self._valkey,
-            target=target,
-            prefix=prefix,
-            window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
-            ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
-            spread=spread,
-            once=delivery.guarantee is Guarantee.EFFECTIVELY_ONCE,
-        )
+        once = delivery.guarantee is Guarantee.EFFECTIVELY_ONCE
+        self._store = open_store(bridge, prefix, self._valkey, once=once, spread=spread)
         self._subscription = Subscription(source, topics, pulsar_client, self._valkey, prefix)
         self._incarnations = Incarnations(pulsar_client)
         self._consumer: Consumer | None = None
@@ -246,3 +239,27 @@ class Inward:
                 consumer.close()
             except PulsarError as error:
                 _log.debug("closing the consumer: %s", error)
+
+
+def open_store(
+    bridge: PulsarBridge,
+    prefix: str,
+    client: valkey.Valkey,
+    *,
+    once: bool = True,
+    spread: bool = False,
+    replay: str = "",
+) -> DeliveryStore:
+    """What pushes to the sink of *bridge*. *once*, *spread*, *replay*: see :class:`DeliveryStore`."""
+    spec = bridge.spec
+    assert spec.sink.valkey is not None
+    return DeliveryStore(
+        client,
+        target=target_of(spec.sink.valkey),
+        prefix=prefix,
+        window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
+        ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
+        once=once,
+        spread=spread,
+        replay=replay,
+    )

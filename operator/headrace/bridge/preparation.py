@@ -35,11 +35,14 @@ _ToEntry = Callable[[Message, MessageId, bytes], bytes]
 """Makes the target's entry of a message with its id and payload; raises ``PoisonError``."""
 
 
-def preparer(bridge: PulsarBridge, prefix: str) -> Prepare:
-    """The function that makes Valkey's half of messages, as *bridge* says. It never raises."""
+def preparer(bridge: PulsarBridge, prefix: str, replay: str = "") -> Prepare:
+    """The function that makes Valkey's half of messages, as *bridge* says. It never raises.
+
+    *replay*: the id of the replay that reads them once more: they are to pass where they passed before.
+    """
     assert bridge.spec.sink.valkey is not None
     plain = target_of(bridge.spec.sink.valkey).raw and not (bridge.spec.deduplicate or bridge.spec.cache)
-    prepare_one = _preparer_of_one(bridge, prefix)
+    prepare_one = _preparer_of_one(bridge, prefix, replay)
     payload, identity, topic = methodcaller("data"), methodcaller("message_id"), methodcaller("topic_name")
 
     def prepare(messages: Sequence[Message]) -> Batch:
@@ -52,7 +55,7 @@ def preparer(bridge: PulsarBridge, prefix: str) -> Prepare:
     return prepare
 
 
-def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, MessageId], Entry]:
+def _preparer_of_one(bridge: PulsarBridge, prefix: str, replay: str) -> Callable[[Message, MessageId], Entry]:
     spec = bridge.spec
     assert spec.sink.valkey is not None
     celery = spec.sink.valkey.celery
@@ -61,7 +64,7 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, Me
     cache_prefix = spec.cache.prefix if spec.cache else ""
     expressions = [part.key for part in (spec.deduplicate, spec.cache) if part]
     wants_json = celery is not None or any(needs_json(expression) for expression in expressions)
-    to_entry = _entry_maker(spec.sink.valkey, origins(spec.retry_topic))
+    to_entry = _entry_maker(spec.sink.valkey, origins(spec.retry_topic), replay)
     letters = Letters(bridge)
 
     def prepare_one(message: Message, identity: MessageId) -> Entry:
@@ -74,7 +77,7 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str) -> Callable[[Message, Me
             item = Item(entry)
             if deduplicate:
                 item.deduplication_key = f"{prefix}:seen:{_short(_select(deduplicate, value, message))}"
-                if run := message.properties().get(REPLAY):
+                if run := replay or message.properties().get(REPLAY):
                     # it is to pass although it was seen before, once in its replay
                     item.deduplication_key += f"@{_short(run)}"
             if cache:
@@ -99,9 +102,9 @@ def _short(key: str) -> str:
     return key if len(key) <= LONGEST_KEY else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _entry_maker(sink: ValkeySink, origin: Origin) -> _ToEntry:
+def _entry_maker(sink: ValkeySink, origin: Origin, replay: str) -> _ToEntry:
     if sink.celery is not None:
-        return _task_entry(sink.celery.task, sink.celery.queue, origin)
+        return _task_entry(sink.celery.task, sink.celery.queue, origin, replay)
     if sink.stream is not None:
         return _fields_entry(sink.stream.payload_field, origin)
     if sink.hash is not None:
@@ -159,8 +162,10 @@ def _field_entry(field: str) -> _ToEntry:
     return entry
 
 
-def _task_entry(task: str, queue: str, origin: Origin) -> _ToEntry:
+def _task_entry(task: str, queue: str, origin: Origin, replay: str) -> _ToEntry:
     envelope = envelopes(task, queue)
+    # a task of its own, whose result the worker's window does not know
+    again = f"|{replay}" if replay else ""
 
     def entry(message: Message, identity: MessageId, payload: bytes) -> bytes:
         topic, name = origin(message, identity)
@@ -171,6 +176,6 @@ def _task_entry(task: str, queue: str, origin: Origin) -> _ToEntry:
         for trace in TRACE:
             if trace in properties:
                 headers += b',"%s":%s' % (trace.encode(), orjson.dumps(properties[trace]))
-        return envelope(task_id(name), payload, headers)
+        return envelope(task_id(name + again), payload, headers)
 
     return entry

@@ -6,25 +6,34 @@ import logging
 from collections.abc import Sequence
 
 from headrace.api.pulsar_bridge import PulsarBridge
-from headrace.api.replay import Replay, ReplayState
+from headrace.api.replay import Replay, ReplayOrigin, ReplayState
 from headrace.api.status import ReplayPhase
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin, TopicMissingError
 from headrace.bridge.dead_letter_replay import DeadLetterReplay
+from headrace.bridge.inward import open_store
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import NOT_OURS
+from headrace.bridge.position_replay import PositionReplay
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.replay_lines import ReplayLines
-from headrace.bridge.replay_run import ENDED, OutOfStepError, RunStore
+from headrace.bridge.replay_run import ENDED, OutOfStepError, RunStore, UnrunnableError
 from headrace.bridge.scripts import FencedError
+from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 TURN_SECONDS = 1.0
-TROUBLE: tuple[type[Exception], ...] = (PulsarError, TopicMissingError, *ADMIN_TROUBLE)
-"""What Pulsar and its admin API raise: time or a person mends it."""
+TROUBLE: tuple[type[Exception], ...] = (
+    PulsarError,
+    NoTopicsError,
+    TopicMissingError,
+    *ADMIN_TROUBLE,
+    *VALKEY_TROUBLE,
+)
+"""What Pulsar, its admin API and Valkey raise: time or a person mends it."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +60,7 @@ class ReplayLoop:
         self._run = RunStore(self._valkey, prefix, self._lease, self._replay) if self._replay else None
         self._pulsar = pulsar_client
         self._admin = admin
+        self._prefix = prefix
         self._lines = lines
         self._health = health
         self._name = "the loop of replays"
@@ -70,10 +80,8 @@ class ReplayLoop:
                 _log.warning("replay: %s; standing by", error)
             except OutOfStepError:
                 _log.info("replay: the run is elsewhere than we know; reading it again")
-            except VALKEY_TROUBLE as error:
-                self._away(error, told=False)
             except TROUBLE as error:
-                self._away(error, told=True)
+                self._away(error)
             except Exception:
                 # P1: what is staged is safe in Valkey, what is not lies where it lay
                 _log.exception("replay: unexpected error; trying again")
@@ -122,18 +130,31 @@ class ReplayLoop:
 
     def _proceed(self, replay: Replay, run: RunStore) -> None:
         self._metrics.replay_running.set(1)
-        work = DeadLetterReplay(
-            self._bridge, replay, run, self._pulsar, self._admin, self._lines, self._metrics, self._turn
-        )
+        work = self._open(replay, run)
         if run.ends:
             run.note(phase=ReplayPhase.RUNNING)
         else:
-            run.begin(work.ends())
+            try:
+                run.begin(work.ends())
+            except UnrunnableError as error:
+                run.end(ReplayPhase.FAILED, str(error))
+                _log.error("replay %s: %s", replay.id, error)
+                return
         _log.info("replay %s: going on; %d replayed so far", replay.id, run.count("replayed"))
         if work.run() and self._drained(run):
             run.end(ReplayPhase.COMPLETED)
             counts = ", ".join(f"{run.count(name)} {name}" for name in ("replayed", "skipped", "failed"))
             _log.info("replay %s: completed: %s", replay.id, counts)
+
+    def _open(self, replay: Replay, run: RunStore) -> DeadLetterReplay | PositionReplay:
+        rest = (replay, run, self._pulsar, self._admin)
+        if replay.origin is ReplayOrigin.DEAD_LETTER:
+            return DeadLetterReplay(self._bridge, *rest, self._lines, self._metrics, self._turn)
+        spec = self._bridge.spec
+        assert spec.source.pulsar is not None
+        topics = SourceTopics(spec, spec.source.pulsar, self._pulsar, self._admin, lambda *_: None, self._stop)
+        store = open_store(self._bridge, self._prefix, self._valkey, replay=replay.id)
+        return PositionReplay(self._bridge, *rest, topics, store, self._prefix, self._metrics, self._turn)
 
     def _turn(self, seconds: float) -> bool:
         """Called between steps: wait, at least until the lease is sure; False when the stop came."""
@@ -158,11 +179,11 @@ class ReplayLoop:
         self._lines.forget()
         return True
 
-    def _away(self, error: Exception, *, told: bool) -> None:
+    def _away(self, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}" if isinstance(error, PulsarError) else str(error)
         if self._seldom(text):
             _log.warning("replay: %s; trying again", text)
-        if told and self._run is not None:
+        if self._run is not None:
             try:
                 self._run.note(message=f"Waits: {text}")
             except NOT_OURS as problem:

@@ -20,6 +20,9 @@ from headrace.bridge.scripts import raise_if_fenced, script
 MOST_REMEMBERED = 100_000
 """So many letters are remembered as replayed, each for a day: Pulsar may forget that they were acknowledged."""
 
+LAST_INDEX = 2**31 - 1
+"""Above every index in a batch: the end of a partition, of which the broker tells ledger and entry."""
+
 ENDED = frozenset({ReplayPhase.COMPLETED, ReplayPhase.CANCELLED, ReplayPhase.FAILED})
 """Phases that a run does not leave."""
 
@@ -32,6 +35,10 @@ class Staged:
     outbox: str
     """The list that takes it there."""
     record: bytes
+
+
+class UnrunnableError(Exception):
+    """The replay cannot be carried out as it is written; the text says why."""
 
 
 class OutOfStepError(Exception):
@@ -120,7 +127,9 @@ class RunStore:
         self.note(phase=phase, message=message, finished=_now())
 
     def note(self, **fields: str) -> None:
-        """Write those of *fields* that differ."""
+        """Write those of *fields* that differ; nothing before the run is loaded."""
+        if not self._fields:
+            return
         changed = {name: value for name, value in fields.items() if self._fields.get(name) != value}
         if changed:
             self._write(self._key, changed)
@@ -135,10 +144,12 @@ class RunStore:
         matched: int = 0,
         skipped: int = 0,
         failed: int = 0,
+        replayed: int = 0,
     ) -> int:
         """Hand *letters* on, count, and go on to *position*: all or nothing. Returns how many were handed on.
 
-        Those that were replayed lately are not; they are only counted as matched. Raises :class:`OutOfStepError`.
+        Those that were replayed lately are not; they are only counted as matched. *replayed*: messages that went by
+        another way. Raises :class:`OutOfStepError`.
         """
         outboxes = list(dict.fromkeys(letter.outbox for letter in letters))
         field = f"at {partition}"
@@ -151,6 +162,7 @@ class RunStore:
             matched,
             skipped,
             failed,
+            replayed,
             WINDOW_SECONDS * 1000,
             MOST_REMEMBERED,
         ]
@@ -164,7 +176,12 @@ class RunStore:
         if staged < 0:
             raise OutOfStepError
         self._fields[field] = encode_position(position)
-        for name, number in (("matched", matched), ("skipped", skipped), ("failed", failed), ("replayed", staged)):
+        for name, number in (
+            ("matched", matched),
+            ("skipped", skipped),
+            ("failed", failed),
+            ("replayed", staged + replayed),
+        ):
             self._fields[name] = str(self.count(name) + number)
         return staged
 

@@ -1,7 +1,7 @@
 -- Hand letters on to their outboxes and remember how far the replay is: all or nothing.
 -- KEYS: owner, lease, the run's hash, sorted set of letters that were replayed lately, then the outboxes
 -- ARGV: token, lease milliseconds, field of the position, expected, new,
---       matched, skipped, failed (to be added),
+--       matched, skipped, failed, replayed otherwise (to be added),
 --       milliseconds for which a letter is remembered, most letters remembered,
 --       then for each letter: its name, the number of its outbox (from 1), its outbox record
 -- Returns how many were handed on; those that are remembered are not. -1, and nothing done, when the position is another.
@@ -16,19 +16,19 @@ end
 local now = redis.call('TIME')
 local at = now[1] * 1000 + math.floor(now[2] / 1000)
 local staged = 0
-for index = 11, #ARGV, 3 do
+for index = 12, #ARGV, 3 do
   if redis.call('ZADD', memory, 'NX', at, ARGV[index]) == 1 then
     redis.call('LPUSH', KEYS[4 + tonumber(ARGV[index + 1])], ARGV[index + 2])
     staged = staged + 1
   end
 end
 if staged > 0 then
-  redis.call('ZREMRANGEBYSCORE', memory, '-inf', at - tonumber(ARGV[9]))
-  redis.call('ZREMRANGEBYRANK', memory, 0, -1 - tonumber(ARGV[10]))
+  redis.call('ZREMRANGEBYSCORE', memory, '-inf', at - tonumber(ARGV[10]))
+  redis.call('ZREMRANGEBYRANK', memory, 0, -1 - tonumber(ARGV[11]))
 end
 redis.call('HSET', run, ARGV[3], ARGV[5])
 for index, field in ipairs({'matched', 'skipped', 'failed'}) do
   redis.call('HINCRBY', run, field, ARGV[5 + index])
 end
-redis.call('HINCRBY', run, 'replayed', staged)
+redis.call('HINCRBY', run, 'replayed', staged + tonumber(ARGV[9]))
 return staged

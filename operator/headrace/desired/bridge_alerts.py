@@ -20,6 +20,9 @@ from headrace.desired.workload_alerts import (
 PUBLISH_FAILED = "failure"
 """The `status` that the bridge counts for a message that Pulsar did not take."""
 
+STUCK_SECONDS = 300
+"""A replay that deals with nothing for so long, and goes on like that for as long again, is stuck."""
+
 TASK_REASONS = ("Refused", "TaskFailed", "TaskNotFound", "WorkerLost")
 """Reasons of dead letters that workers write."""
 
@@ -40,6 +43,8 @@ def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
             _disconnected(bridge),
             pods_down(bridge),
         ]
+        if bridge.spec.replay:
+            alerts.append(_replay_stuck(bridge))
         if source:
             alerts.append(_no_consumers(bridge, source))
     return tuple(alerts)
@@ -97,6 +102,20 @@ def _disconnected(bridge: PulsarBridge) -> Alert:
         for_seconds=DOWN_SECONDS,
         summary=f"PulsarBridge {_name(bridge)} is cut off from a broker",
         description="No pod of it is connected to {{ $labels.side }}. Nothing is lost; it goes on when that is back.",
+    )
+
+
+def _replay_stuck(bridge: PulsarBridge) -> Alert:
+    """A pod says that it runs a replay, and nothing comes of it."""
+    running, dealt = own("headrace_bridge_replay_running", bridge), own("headrace_bridge_replayed_total", bridge)
+    window = seconds(STUCK_SECONDS)
+    return Alert(
+        name="HeadraceBridgeReplayStuck",
+        severity="warning",
+        expression=f"max({running}) == 1 unless sum(increase({dealt}[{window}])) > 0",
+        for_seconds=STUCK_SECONDS,
+        summary=f"The replay of PulsarBridge {_name(bridge)} stands still",
+        description="It runs, and deals with no message. status.replay says what it waits for.",
     )
 
 

@@ -29,6 +29,7 @@ def _bridge(name: str, source: dict[str, object], **fields: object) -> PulsarBri
 
 RESOURCES = {
     "ingest": _bridge("ingest", {"topic": "persistent://shop/orders/events.v1"}),
+    "again": _bridge("again", {"topic": "persistent://shop/orders/events"}, replay={"id": "a", "from": "DeadLetter"}),
     "several": _bridge("several", {"topics": ["persistent://shop/orders/a.b", "persistent://shop/orders/c"]}),
     "matching": _bridge(
         "matching",
@@ -408,6 +409,36 @@ SITUATIONS = [
         "ingest",
         "a broker that restarts",
         {own("headrace_bridge_connected", "ingest", side="pulsar"): "1x4 0x8 1x80"},
+    ),
+    case(
+        "HeadraceBridgeReplayStuck",
+        "again",
+        "it deals with nothing",
+        {
+            own("headrace_bridge_replay_running", "again", pod="a"): "1x80",
+            own("headrace_bridge_replay_running", "again", pod="b"): "0x80",
+            own("headrace_bridge_replayed_total", "again", pod="a", status="replayed"): "7x80",
+        },
+        at="11m",
+    ),
+    quiet(
+        "HeadraceBridgeReplayStuck",
+        "again",
+        "it skips messages",
+        {
+            own("headrace_bridge_replay_running", "again"): "1x80",
+            own(
+                "headrace_bridge_replayed_total", "again", status="skipped"
+            ): "0x3 1x3 2x3 3x3 4x3 5x3 6x3 7x3 8x3 9x3 9x40",
+        },
+        at="11m",
+    ),
+    quiet(
+        "HeadraceBridgeReplayStuck",
+        "again",
+        "none runs",
+        {own("headrace_bridge_replay_running", "again"): "0x80"},
+        at="11m",
     ),
     case("HeadracePodsDown", "ingest", "there is no pod", {"anything": "1x80"}),
     case("HeadracePodsDown", "pricing", "pods that do not answer", {up("pricing", "worker"): "0x80"}),
