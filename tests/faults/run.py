@@ -10,11 +10,8 @@ from tests.faults.catalogue import SCENARIOS
 from tests.faults.fault import Fault, deal, deal_named
 from tests.faults.mutant import MUTANTS
 from tests.faults.network import PATIENCE_SECONDS, ProxiedPulsar
-from tests.faults.verdict import Verdict, compare
+from tests.faults.verdict import Verdict, compare, ranges
 from tests.integration.dataplane import wait_for
-
-SHOWN = 10
-"""How many numbers of messages a line shows at most."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +64,11 @@ class Report:
         verdict = self.verdict
         numbers = {"lost": verdict.lost, "duplicated": verdict.duplicated, "disordered": verdict.disordered}
         counts = " ".join(f"{name}={len(found)}" for name, found in numbers.items())
-        shown = "".join(f"; {name}: {_some(found)}" for name, found in numbers.items() if found)
+        shown = "".join(f"; {name}: {ranges(found)}" for name, found in numbers.items() if found)
         return (
             f"{self.plan} messages={self.sent} {counts}: "
             f"{', '.join(self.story)}{shown}{'; ' * bool(self.problem)}{self.problem}"
         )
-
-
-def _some(numbers: list[int]) -> str:
-    return " ".join(map(str, numbers[:SHOWN])) + (" …" if len(numbers) > SHOWN else "")
 
 
 def play(plan: Plan, broker: ProxiedPulsar, directory: Path) -> Report:

@@ -13,7 +13,7 @@ from tests.faults.fault import ANYWHERE, NIGHTLY, STEPS
 from tests.faults.network import ProxiedPulsar
 from tests.faults.run import Plan, Report, play
 from tests.faults.scenario import Scenario
-from tests.faults.verdict import Found, Verdict, compare
+from tests.faults.verdict import Found, Verdict, compare, ranges
 
 SEED = 1
 KILLS = 30
@@ -52,6 +52,11 @@ def test_p1_p2_both_ends_are_compared() -> None:
     found = [Found(1, "a"), Found(3, "a"), Found(2, "a"), Found(5, "b"), Found(5, "b"), Found(4, "c"), Found(9, "c")]
     assert compare(6, found) == Verdict(lost=[6], duplicated=[5, 9], disordered=[2])
     assert compare(2, [Found(2, "a"), Found(1, "b")]).clean
+
+
+def test_numbers_are_shown_as_ranges() -> None:
+    assert ranges([1, 2, 3, 5, 5, 9, 10]) == "1-3 5 5 9-10"
+    assert ranges(range(0, 30, 2)) == "0 2 4 6 8 10 12 14 16 18 …"
 
 
 def test_a_seed_decides_on_the_faults() -> None:

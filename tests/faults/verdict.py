@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+SHOWN = 10
+"""How many ranges of numbers a line shows at most."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -46,3 +49,15 @@ def compare(sent: int, found: Sequence[Found]) -> Verdict:
         seen.add(message.number)
         latest[message.group] = max(message.number, latest.get(message.group, 0))
     return Verdict(lost, sorted(duplicated), disordered)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers for people, the first of them: ``1-13430 14001 …``."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    shown = [f"{first}-{last}" if last > first else str(first) for first, last in found[:SHOWN]]
+    return " ".join(shown) + (" …" if len(found) > SHOWN else "")
