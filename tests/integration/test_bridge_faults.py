@@ -220,6 +220,51 @@ def test_p6_p7_a_wrong_password_shows_and_is_not_logged(tmp_path: Path, pulsar: 
             assert password not in one.log()
 
 
+def test_p1_a_full_valkey_is_emptied(valkey: Valkey, pulsar: Pulsar, processes: Processes) -> None:
+    """With `noeviction` a full Valkey refuses writes; those that move messages away it must take, or it stays full."""
+    topic = loop_topics(pulsar)
+    entries = [f"entry {number}" for number in range(5000)]
+    with valkey.client() as client:
+        client.lpush("orders", *entries)
+        client.config_set("maxmemory", 1)
+        with pytest.raises(valkey_library.ResponseError, match="maxmemory"):
+            client.lpush("orders", "refused")
+        processes.start("bridge", outward(valkey, pulsar, topic)).wait_until_ready()
+        wait_for(lambda: client.llen("orders") + client.llen("headrace:{test/out}:cut") == 0, "it is emptied")
+    assert payloads(pulsar, topic) == entries
+
+
+@pytest.mark.parametrize("reason", ["ReadOnlyError", "MISCONF"])
+def test_p5_writes_that_valkey_refuses_are_told_and_tried_until_it_takes_them(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, reason: str
+) -> None:
+    topic = loop_topics(pulsar)
+    running = processes.start("bridge", outward(valkey, pulsar, topic)).wait_until_ready()
+    obstacle = valkey.directory / "dump.rdb"
+    with valkey.client() as client:
+        client.lpush("orders", "before")
+        wait_for(lambda: payloads(pulsar, topic) == ["before"], "it works")
+        if reason == "MISCONF":
+            (obstacle / "in the way").mkdir(parents=True)
+            client.config_set("save", "3600 1000000")
+            client.bgsave()
+            wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "it cannot write its disk")
+        else:
+            client.replicaof("127.0.0.1", free_ports(1)[0])
+        wait_for(
+            lambda: running.metric("headrace_bridge_side_failures_total", side="valkey", reason=reason), "it counts"
+        )
+        wait_until_cut_off(running, "valkey")
+        assert "orders: valkey does not serve us" in running.log()
+        if reason == "MISCONF":
+            client.config_set("save", "")
+        else:
+            client.replicaof("NO", "ONE")
+        client.lpush("orders", "after")
+    wait_for(lambda: payloads(pulsar, topic) == ["before", "after"], "it goes on by itself")
+    wait_for(lambda: running.get("/readyz")[0] == 200, "it is ready again")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

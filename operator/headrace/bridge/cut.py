@@ -56,8 +56,8 @@ class CutStore:
         self._cuts_key = f"{prefix}:cuts"
         self._state_key = f"{prefix}:cut-state"
         self._lease = lease
-        self._cut = script(client, source.take, "cut")
-        self._commit = script(client, "commit")
+        self._cut = script(client, source.take, "cut", in_full=True)
+        self._commit = script(client, "commit", in_full=True)
 
     def next(self, routing: Routing, floor: int, newest: Cut | None = None) -> list[Cut]:
         """A new cut, or none when there is nothing to send; or all that are in flight, the oldest first, when the

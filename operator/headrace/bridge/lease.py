@@ -25,8 +25,8 @@ class Lease:
         """Whether this replica held it when it was last asked for; only the scripts know for sure."""
         self.owner_key = f"{prefix}:owner"
         self.lease_key = f"{prefix}:lease"
-        self._acquire = script(client, "acquire")
-        self._renew = script(client, "renew")
+        self._acquire = script(client, "acquire", in_full=True)
+        self._renew = script(client, "renew", in_full=True)
 
     def acquire(self) -> bool:
         """Take the lease when it is free; whether this replica holds it now."""

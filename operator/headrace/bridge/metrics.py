@@ -47,6 +47,9 @@ class BridgeMetrics:
         self.unheard = Counter(
             "headrace_bridge_unheard", "Messages published to a Valkey channel that nobody had subscribed to.", **at
         )
+        self.side_failures = Counter(
+            "headrace_bridge_side_failures", "Times that a side did not serve the bridge.", ["side", "reason"], **at
+        )
         self.durability_unmet = Counter(
             "headrace_bridge_durability_unmet",
             "Times that Valkey could not give the durability of spec.delivery: no disk, or too few replicas.",

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from valkey.exceptions import ResponseError
+
 from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ValkeySource
 from headrace.api.delivery import Delivery, Durability
@@ -354,6 +356,7 @@ class Outward:
 
     def _away(self, side: str, error: Exception) -> None:
         self._side(side, False)
+        self._metrics.side_failures.labels(side=side, reason=_reason(error)).inc()
         text = f"{type(error).__name__}: {error}"
         if isinstance(error, IncompatibleSchemaError):
             text = f"{self._line.sink_topic}: {SCHEMA_HINT}"
@@ -391,3 +394,9 @@ class Outward:
                 for _, message in frame.messages:
                     if message.reason is not None:
                         self._metrics.dead_letters.labels(reason=message.reason).inc()
+
+
+def _reason(error: Exception) -> str:
+    """Why a side does not serve us, in one word: Valkey's own, such as WRONGTYPE, or what the library calls it."""
+    word = str(error).partition(" ")[0]
+    return word if type(error) is ResponseError and word.isalpha() and word.isupper() else type(error).__name__

@@ -13,9 +13,16 @@ class FencedError(Exception):
     """Another replica holds the lease; this one must stop writing at once."""
 
 
-def script(client: valkey.Valkey, *names: str) -> Script:
-    """The script of this folder's `.lua` files *names*, one behind the other, bound to *client*."""
-    return client.register_script(script_text(*names))
+ALLOWED_IN_FULL = "#!lua flags=allow-oom\n"
+"""Begins a script that a Valkey above its `maxmemory` runs too."""
+
+
+def script(client: valkey.Valkey, *names: str, in_full: bool = False) -> Script:
+    """The script of this folder's `.lua` files *names*, one behind the other, bound to *client*.
+
+    *in_full*: a full Valkey runs it too. For what moves messages away, which is what empties it.
+    """
+    return client.register_script((ALLOWED_IN_FULL if in_full else "") + script_text(*names))
 
 
 def script_text(*names: str) -> str:
