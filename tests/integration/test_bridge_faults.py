@@ -33,9 +33,9 @@ PASSWORD = "swordfish/with:odd@signs"
 ROOT = "persistent://public/default"
 
 
-def outward(valkey: Valkey, pulsar: Pulsar, topic: str) -> dict[str, Any]:
+def outward(valkey: Valkey, pulsar: Pulsar, topic: str, **changes: Any) -> dict[str, Any]:
     source = {"valkey": {"list": {"key": "orders"}}}
-    spec = {"source": source, "sink": {"pulsar": {"topic": topic}}, **connections(valkey, pulsar)}
+    spec = {"source": source, "sink": {"pulsar": {"topic": topic}}, **connections(valkey, pulsar), **changes}
     return resource("PulsarBridge", "out", spec)
 
 
@@ -157,7 +157,8 @@ def test_p1_p2_p5_pulsar_stopped_and_killed_under_traffic(
     valkey: Valkey, own_pulsar: Pulsar, processes: Processes
 ) -> None:
     topic = loop_topics(own_pulsar)
-    out = processes.start("bridge", outward(valkey, own_pulsar, topic)).wait_until_ready()
+    guard = {"failureThreshold": 2, "openSeconds": 1}
+    out = processes.start("bridge", outward(valkey, own_pulsar, topic, circuitBreaker=guard)).wait_until_ready()
     back = processes.start("bridge", inward(valkey, own_pulsar, topic)).wait_until_ready()
     with Traffic(valkey) as traffic:
         for end in (own_pulsar.stop, own_pulsar.kill):
@@ -169,6 +170,8 @@ def test_p1_p2_p5_pulsar_stopped_and_killed_under_traffic(
             out.wait_until_ready(60)
             back.wait_until_ready(60)
     assert_all_arrived(valkey, traffic)
+    assert out.metric("headrace_bridge_breaker_opened_total", destination=topic) >= 2
+    assert out.metric("headrace_bridge_breaker_state", destination=topic) == 0
     assert Counter(payloads(own_pulsar, topic)).keys() == set(traffic.sent)
     assert max(Counter(payloads(own_pulsar, topic)).values()) == 1
 

@@ -22,6 +22,14 @@ def test_troubleshooting_lists_every_reason_and_condition(names: type[Reason] | 
     assert {name.value for name in names} <= listed
 
 
+def test_the_page_on_the_data_plane_lists_every_series_of_a_bridge() -> None:
+    sources = (path.read_text() for path in (ROOT / "operator" / "headrace" / "bridge").glob("*.py"))
+    made = {name for text in sources for name in re.findall(r'"((?:headrace_bridge|pulsar_consumer)_\w+)"', text)}
+    page = (ROOT / "docs" / "dataplane.md").read_text()
+    listed = re.findall(r"^\| `((?:headrace_bridge|pulsar)_\w+)", page, re.MULTILINE)
+    assert made == {name.removesuffix("_total") for name in listed}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text())

@@ -100,6 +100,31 @@ class Batching(ApiModel):
     """Most bytes, unless one message alone is larger. Default 1048576, at most 4 MiB, below what a broker takes."""
 
 
+class RateLimit(ApiModel):
+    """How many messages are moved a second; the rest waits at the source. Nothing is dropped."""
+
+    per_second: Positive
+    """Messages a second, by all pods together."""
+    burst: Positive | None = None
+    """Most messages at once after a pause; `perSecond` when left out."""
+
+    @property
+    def most(self) -> int:
+        """The effective burst."""
+        return self.burst or self.per_second
+
+
+class CircuitBreaker(ApiModel):
+    """Leave a destination that fails again and again alone for a while, then try it with few messages."""
+
+    failure_threshold: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Failures in a row after which it opens. Default 5."""
+    open_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """How long nothing is sent then. Default 30."""
+    half_open_probes: Annotated[int, Field(ge=1, le=100)] = 1
+    """Batches in a row, of few messages each, that must succeed afterwards before it closes. Default 1."""
+
+
 class Threshold(ApiModel):
     """Fires when a count stays above `threshold` for `forSeconds`."""
 

@@ -10,7 +10,7 @@ from headrace.api.connection import PulsarConnection, ValkeyConnection
 from headrace.api.delivery import Delivery, Durability
 from headrace.api.model import ApiModel, Rule
 from headrace.api.pod import Pod, replicas_field
-from headrace.api.policy import PROPERTIES, Alerts, Cache, Deduplicate
+from headrace.api.policy import PROPERTIES, Alerts, Cache, CircuitBreaker, Deduplicate, RateLimit
 from headrace.api.replay import Replay, ReplayOrigin
 from headrace.api.resource import Resource
 from headrace.api.retry_letters import RetryLetters
@@ -170,6 +170,10 @@ class PulsarBridgeSpec(ApiModel):
     dead letter at once when left out."""
     replay: Replay | None = None
     """Move messages once more."""
+    rate_limit: RateLimit | None = None
+    """A limit on the speed. Without limit when left out."""
+    circuit_breaker: CircuitBreaker | None = None
+    """Leaves a destination that fails alone for a while. When left out it is tried again after 5 s at most."""
     replicas: int = replicas_field(
         1,
         "Number of pods: one works, the others stand by; shards of a Valkey source and partitions of a Pulsar source"

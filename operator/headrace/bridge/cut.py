@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,6 +11,7 @@ from valkey.exceptions import ResponseError
 
 from headrace.api.policy import MOST_MESSAGES, Batching
 from headrace.bridge.lease import LEASE_MILLISECONDS, Lease
+from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.routing import Routing
 from headrace.bridge.scripts import raise_if_fenced, script
 from headrace.bridge.source import Source
@@ -48,7 +50,15 @@ class Cut:
 class CutStore:
     """Cuts of one source. Each call checks the lease and raises ``FencedError`` when another replica has it."""
 
-    def __init__(self, client: valkey.Valkey, source: Source, prefix: str, lease: Lease, batching: Batching) -> None:
+    def __init__(
+        self,
+        client: valkey.Valkey,
+        source: Source,
+        prefix: str,
+        lease: Lease,
+        batching: Batching,
+        bucket: TokenBucket,
+    ) -> None:
         self._client = client
         self._source = source
         self._batching = batching
@@ -56,15 +66,21 @@ class CutStore:
         self._cuts_key = f"{prefix}:cuts"
         self._state_key = f"{prefix}:cut-state"
         self._lease = lease
-        self._cut = script(client, source.take, "cut", in_full=True)
+        self._bucket = bucket
+        self._limited_until = 0.0
+        self._cut = script(client, "bucket", source.take, "cut", in_full=True)
         self._commit = script(client, "commit", in_full=True)
 
-    def next(self, routing: Routing, floor: int, newest: Cut | None = None) -> list[Cut]:
-        """A new cut, or none when there is nothing to send; or all that are in flight, the oldest first, when the
-        newest of them is another one than *newest*: at the start, or after an answer was lost.
+    def next(self, routing: Routing, floor: int, most: int, newest: Cut | None = None) -> list[Cut]:
+        """A new cut, or none when there is nothing to send or the rate limit holds it back; or all that are in flight,
+        the oldest first, when the newest of them is another one than *newest*: at the start, or after an answer was
+        lost.
 
         *floor*: the highest id that Pulsar is known to have. New ids lie above it, even when Valkey was set back.
+        *most*: messages in a new cut.
         """
+        if time.monotonic() < self._limited_until:
+            return []
         lease = self._lease
         keys = [
             self._source.key,
@@ -73,23 +89,26 @@ class CutStore:
             lease.owner_key,
             lease.lease_key,
             self._cuts_key,
+            self._bucket.key,
         ]
         arguments: list[str | bytes | int] = [
             lease.token,
             LEASE_MILLISECONDS,
-            self._batching.max_messages,
+            most,
             self._batching.max_bytes,
             floor,
             MARGIN,
             routing.to_wire(),
             newest.first if newest else "",
             *self._source.arguments,
+            *self._bucket.arguments,
         ]
         try:
-            pending, rows, entries = self._cut(keys=keys, args=arguments)
+            pending, rows, entries, milliseconds = self._cut(keys=keys, args=arguments)
         except ResponseError as error:
             raise_if_fenced(error)
             raise
+        self._limited_until = time.monotonic() + milliseconds / 1000
         return _cuts(rows, entries, pending=bool(pending))
 
     def commit(self, cut: Cut) -> None:
@@ -103,11 +122,17 @@ class CutStore:
 
     def waiting(self) -> int:
         """Messages at the source and in flight."""
+        self._bucket.sample(self._client)
         return self._source.waiting() + int(cast(int, self._client.llen(self._entries_key)))
 
     def wait(self, seconds: int) -> None:
-        """Wait until the source has something, at most *seconds*."""
-        self._source.wait(seconds)
+        """Wait until the source has something, or the rate limit lets it through; at most *seconds*."""
+        limited = min(self._limited_until - time.monotonic(), seconds)
+        if limited > 0:
+            time.sleep(limited)
+            self._bucket.waited(limited)
+        else:
+            self._source.wait(seconds)
 
 
 def _cuts(rows: list[bytes], entries: list[bytes], *, pending: bool) -> list[Cut]:

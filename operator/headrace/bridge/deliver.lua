@@ -5,9 +5,9 @@
 --       then the number of messages, window of the deduplication in seconds, time to live of the cache in seconds,
 --       then the width: 1 when each message is only an entry for the target, else 5:
 --            entry for the target or '', dead letter or '', deduplication key or '', cache key or '', cache value
--- ordered.lua or spread.lua, and one of target_*.lua, stand in front of it and say what else there is.
+-- bucket.lua, ordered.lua or spread.lua, and one of target_*.lua, stand in front of it and say what else there is.
 -- Returns {1, places in the batch (from 0) of what the deduplication dropped, dead-lettered, heard by nobody},
---      or {0, room} and nothing done when the target has no room for the batch,
+--      or {0, room, 1 when it is the rate limit that holds} and nothing done when there is no room for the batch,
 --      or {-3, places, texts} and nothing done when Valkey would refuse the messages at these places (from 0),
 --      or {-2, …} and nothing done when some of it was pushed before: see spread.lua,
 --      or {-1, field, value, ...} and nothing done when the watermark is another one than expected.
@@ -50,10 +50,15 @@ end
 if #refused > 0 then
   return {-3, refused, texts}
 end
-local left = room(target, limit)
-if left and left < count then
-  return {0, math.max(left, 0)}
+local left = math.max(math.min(count, room(target, limit) or count), 0)
+local allowed = allowance(left)
+if allowed < left then
+  hold(allowed)
 end
+if allowed < count then
+  return {0, allowed, allowed < left and 1 or 0}
+end
+spend(count, count)
 
 -- a batch is at most some thousand messages: Lua's unpack ends at about 8000
 local entries, letters, seen, unheard = {}, {}, {}, 0

@@ -12,6 +12,7 @@ from valkey.exceptions import OutOfMemoryError, ResponseError
 
 from headrace.bridge.batch import Batch, Item, Position, position
 from headrace.bridge.delivered_ids import DeliveredIds
+from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.scripts import script
 from headrace.bridge.target import Target
 
@@ -32,6 +33,8 @@ class Delivered:
     """The partitions and letters of messages that Valkey would not take; they are pushed as letters."""
     unheard: int = 0
     """Published to a channel without subscribers."""
+    limited: bool = False
+    """Whether it is the rate limit that holds *rest*; else the target is full."""
 
 
 def refusal_of(error: ResponseError) -> str | None:
@@ -65,6 +68,7 @@ class DeliveryStore:
         once: bool = True,
         spread: bool = False,
         replay: str = "",
+        bucket: TokenBucket | None = None,
     ) -> None:
         """*once*: what was pushed before is dropped; otherwise nothing is remembered of it. *spread*: the messages of a
         partition come to several replicas, in no order. *replay*: the id of the replay that pushes once more what lies
@@ -76,8 +80,11 @@ class DeliveryStore:
         self._window_seconds = window_seconds
         self._ttl_seconds = ttl_seconds
         self._once = once
+        self._bucket_key = bucket.key if bucket else f"{prefix}:rate"
+        self._rate = bucket.arguments if bucket else (0, 0)
         self._ids = DeliveredIds(client, prefix) if spread and once else None
-        self._deliver = script(client, "spread" if self._ids else "ordered", *target.scripts, "deliver")
+        scripts = ("bucket", "spread" if self._ids else "ordered", *target.scripts, "deliver")
+        self._deliver = script(client, *scripts)
         self._marks: dict[str, Position] = {}
 
     @property
@@ -111,9 +118,9 @@ class DeliveryStore:
             self._client.delete(self._ids.key(partition))
         self._marks.pop(partition, None)
 
-    def push(self, batch: Batch) -> Delivered:
-        """Push *batch*, in order, as far as the target has room."""
-        rest, dropped, room = batch, 0, len(batch)
+    def push(self, batch: Batch, most: int | None = None) -> Delivered:
+        """Push *batch*, at most *most* messages of it, in order, as far as there is room and the rate limit lets it."""
+        rest, dropped, room, limited = batch, 0, most or len(batch), False
         refused: list[tuple[str, Item]] = []
         while True:
             fresh = rest.beyond(self._marks) if self._once else rest
@@ -121,7 +128,7 @@ class DeliveryStore:
             rest = fresh
             offered = rest.head(room)
             if not offered:
-                return Delivered(rest, duplicates=dropped, refused=refused)
+                return Delivered(rest, duplicates=dropped, refused=refused, limited=limited)
             ends = (
                 {partition: position(identity) for partition, identity in offered.last().items()} if self._once else {}
             )
@@ -133,9 +140,9 @@ class DeliveryStore:
                 pushed = Counter(offered.partitions)
                 pushed.subtract(offered.partitions[place] for place in seen)
                 pushed.subtract(partition for partition, _ in offered.reasons())
-                return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), refused, unheard)
+                return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), refused, unheard, limited)
             if status == 0:
-                room = answer[0]
+                room, limited = answer[0], bool(answer[1])
             elif status == -3:
                 places, texts = answer
                 rest = rest.with_letters(places, WRONG_TYPE, texts)
@@ -165,5 +172,6 @@ class DeliveryStore:
         if self._ids:
             arguments += self._ids.arguments(batch)
             keys = [*keys, *map(self._ids.key, ends)]
-        answer: list[Any] = self._deliver(keys=keys, args=arguments)
+        arguments += self._rate
+        answer: list[Any] = self._deliver(keys=[*keys, self._bucket_key], args=arguments)
         return answer

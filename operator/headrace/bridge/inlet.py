@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace.api.bridge_source import PulsarSource, SubscriptionType
@@ -9,10 +10,12 @@ from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.acknowledged_line import AcknowledgedLine
 from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.backlog import SubscriptionBacklog
+from headrace.bridge.circuit import Circuit
 from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pulsar_library import Client
+from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.source_topics import SourceTopics
 from headrace.process.health import Health
 from headrace.process.stop import Stop
@@ -31,6 +34,9 @@ class Inlet:
     health: Health
     metrics: BridgeMetrics
     stop: Stop
+    bucket: TokenBucket
+    circuit: Callable[[], Circuit]
+    """Makes the circuit of a loop."""
 
     def loops(self) -> list[Inward]:
         """The loops, which are the caller's to run; the threads run from now on."""
@@ -63,5 +69,15 @@ class Inlet:
             ids = DeliveredIds(self.server.client(), self.prefix)
             AcknowledgedLine(self.admin, topics, source.subscription, ids, self.stop).start()
         return Inward(
-            self.bridge, source, self.prefix, topics, self.server, self.client, self.health, self.metrics, self.stop
+            self.bridge,
+            source,
+            self.prefix,
+            topics,
+            self.server,
+            self.client,
+            self.health,
+            self.metrics,
+            self.stop,
+            self.bucket,
+            self.circuit(),
         )

@@ -17,12 +17,14 @@ from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
 from headrace.bridge.acknowledgement import Acknowledgements, Pushed
 from headrace.bridge.batch import Batch, Item
+from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
 from headrace.bridge.delivery import DeliveryStore, refusal_of
 from headrace.bridge.durability import Settlement
 from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
+from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
@@ -54,6 +56,8 @@ class Inward:
         health: Health,
         metrics: BridgeMetrics,
         stop: Stop,
+        bucket: TokenBucket,
+        circuit: Circuit,
     ) -> None:
         spec = bridge.spec
         self._main = source is spec.source.pulsar
@@ -64,8 +68,10 @@ class Inward:
         self._valkey = server.client()
         delivery = spec.effective_delivery
         once = delivery.guarantee is Guarantee.EFFECTIVELY_ONCE
-        self._store = open_store(bridge, prefix, self._valkey, once=once, spread=spread)
+        self._store = open_store(bridge, prefix, self._valkey, bucket, once=once, spread=spread)
         self._subscription = Subscription(source, topics, pulsar_client, self._valkey, prefix)
+        self._bucket = bucket
+        self._circuit = circuit
         self._incarnations = Incarnations(pulsar_client)
         self._consumer: Consumer | None = None
         settlement: Settlement[Pushed] = Settlement(
@@ -88,8 +94,9 @@ class Inward:
         """Move messages until the stop; every failure of a broker ends in another try."""
         while not self._stop:
             try:
-                self._open()
-                self._work()
+                if self._circuit.hold(self._tick):
+                    self._open()
+                    self._work()
             except VALKEY_TROUBLE as error:
                 self._away("valkey", error)
             except (PulsarError, NoTopicsError) as error:
@@ -108,12 +115,14 @@ class Inward:
         self._consumer = self._subscription.open()
         self._health.connection("pulsar", True)
         self._backoff.reset()
+        self._pinged = time.monotonic()
         _log.info("%s: moving to %s", self._subscription.label, self._target)
 
     def _work(self) -> None:
         assert self._consumer is not None
         while not self._stop and not self._subscription.changed():
             self._tick()
+            self._bucket.sample(self._valkey)
             started = time.monotonic()
             if messages := self._receive(self._consumer):
                 self._move(messages, started)
@@ -162,36 +171,50 @@ class Inward:
             self._failures(base_topic(partition), reason).inc()
         rest = batch
         while rest:
-            why = f"{self._target} is full"
-            try:
-                delivered = self._store.push(rest)
-            except ResponseError as error:
-                if (refusal := refusal_of(error)) is None:
-                    raise
-                self._failures(self._subscription.label, refusal).inc()
-                why = f"Valkey refuses messages: {error}"
-            else:
-                rest = delivered.rest
-                for partition, count in delivered.pushed.items():
-                    self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
-                self._metrics.dropped.inc(delivered.duplicates)
-                for partition, letter in delivered.refused:
-                    self._refused(base_topic(partition), letter)
-                self._metrics.unheard.inc(delivered.unheard)
+            most = PROBE_MESSAGES if self._circuit.probing else len(rest)
+            left, why = self._offer(rest, most)
+            all_taken = len(rest) - len(left) >= most
+            rest = left
             self._health.connection("valkey", True)
-            if rest and not self._hold(why, len(rest)):
+            if rest and not all_taken and not self._hold(why, len(rest)):
                 return False
         for _, reason in reasons:
             self._metrics.dead_letters.labels(reason=reason).inc()
         return True
 
+    def _offer(self, batch: Batch, most: int) -> tuple[Batch, str]:
+        """Push what Valkey takes of *batch*; what is left, and why, or nothing when it is for the rate limit."""
+        try:
+            delivered = self._store.push(batch, most)
+        except ResponseError as error:
+            if (refusal := refusal_of(error)) is None:
+                raise
+            self._failures(self._subscription.label, refusal).inc()
+            self._circuit.failed(error)
+            return batch, f"Valkey refuses messages: {error}"
+        self._circuit.succeeded()
+        for partition, count in delivered.pushed.items():
+            self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
+        self._metrics.dropped.inc(delivered.duplicates)
+        for partition, letter in delivered.refused:
+            self._refused(base_topic(partition), letter)
+        self._metrics.unheard.inc(delivered.unheard)
+        return delivered.rest, "" if delivered.limited else f"{self._target} is full"
+
     def _hold(self, why: str, count: int) -> bool:
-        """Wait a little with what Valkey does not take now; False when the stop came."""
-        if self._seldom(why):
+        """Wait a little with what Valkey does not take now, or the rate limit holds (*why* is empty then); False when
+        the stop came."""
+        if not why:
+            self._bucket.waited(FULL_SECONDS)
+        elif self._seldom(why):
             _log.warning("%s; %d messages wait here", why, count)
+        self._while_held()
+        return not self._stop.wait(FULL_SECONDS) and self._circuit.hold(self._while_held)
+
+    def _while_held(self) -> None:
+        """Called from time to time while messages in hand must wait."""
         self._tick()
         self._settle()
-        return not self._stop.wait(FULL_SECONDS)
 
     def _refused(self, topic: str, letter: Item) -> None:
         reason = letter.reason or ""
@@ -209,6 +232,8 @@ class Inward:
         self._health.connection("pulsar", self._consumer.is_connected())
         if time.monotonic() - self._pinged > 1.0:
             self._valkey.ping()
+            if self._circuit.probing:
+                self._circuit.succeeded()  # nothing came to try it with
             self._health.connection("valkey", True)
             self._pinged = time.monotonic()
 
@@ -227,6 +252,8 @@ class Inward:
         if self._seldom(text):
             _log.warning("%s: %s does not serve us (%s); trying again", self._subscription.label, side, text)
         self._tick()
+        if side == "valkey" and self._circuit.failed(error):
+            return
         self._stop.wait(self._backoff.next_seconds())
 
     def _close(self) -> None:
@@ -245,6 +272,7 @@ def open_store(
     bridge: PulsarBridge,
     prefix: str,
     client: valkey.Valkey,
+    bucket: TokenBucket | None = None,
     *,
     once: bool = True,
     spread: bool = False,
@@ -262,4 +290,5 @@ def open_store(
         once=once,
         spread=spread,
         replay=replay,
+        bucket=bucket,
     )

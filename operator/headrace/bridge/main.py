@@ -10,6 +10,7 @@ from pathlib import Path
 
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.admin import PulsarAdmin
+from headrace.bridge.circuit import VALKEY, Circuit
 from headrace.bridge.inlet import Inlet
 from headrace.bridge.inward import Inward
 from headrace.bridge.lines import dead_letter_line, source_lines
@@ -17,6 +18,7 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Outward
 from headrace.bridge.pulsar_client import connect
 from headrace.bridge.pulsar_library import Client, PulsarError
+from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.reception import Reception
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_loop import ReplayLoop
@@ -98,20 +100,32 @@ def _loops(
     limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
     lines = ReplayLines(bridge, prefix, server, client, metrics, limit)
     replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop)
+    bucket = TokenBucket(spec.rate_limit, prefix, metrics)
+
+    def circuit(destination: str, *, shared: bool = True) -> Circuit:
+        client = server.client()
+        return Circuit(spec.circuit_breaker, destination, client, prefix, metrics, stop, shared=shared)
+
     if spec.source.valkey is not None:
         source = spec.source.valkey
         shares = Shares(server, prefix, source.shards, health, stop)
         moving = [
-            Outward(line, server, client, health, metrics, stop, shares.of(line.shard))
+            Outward(
+                line, server, client, health, metrics, stop, shares.of(line.shard), bucket, circuit(line.sink_topic)
+            )
             for line in source_lines(bridge, prefix, limit)
         ]
         if source.pub_sub is not None:
             return [*moving, Reception(source.pub_sub, prefix, moving[0].lease, server, health, metrics, stop), replay]
         return [*moving, shares, replay] if source.shards else [*moving, replay]
+
+    def to_valkey() -> Circuit:
+        return circuit(VALKEY, shared=False)
+
     letters = dead_letter_line(bridge, prefix, limit)
     return [
-        *Inlet(bridge, prefix, server, client, admin, health, metrics, stop).loops(),
-        Outward(letters, server, client, health, metrics, stop),
+        *Inlet(bridge, prefix, server, client, admin, health, metrics, stop, bucket, to_valkey).loops(),
+        Outward(letters, server, client, health, metrics, stop, circuit=circuit(letters.sink_topic)),
         replay,
     ]
 

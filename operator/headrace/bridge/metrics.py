@@ -56,6 +56,15 @@ class BridgeMetrics:
             ["durability"],
             **at,
         )
+        self.breaker_state = Gauge(
+            "headrace_bridge_breaker_state",
+            "State of a destination's circuit breaker: 0 closed, 1 half-open, 2 open.",
+            ["destination"],
+            **at,
+        )
+        self.breaker_opened = Counter(
+            "headrace_bridge_breaker_opened", "How often a circuit breaker opened.", ["destination"], **at
+        )
         self.consumer_failures = Counter(
             "pulsar_consumer_failures",
             "Messages that the consumer could not hand on, and batches it had to take again.",

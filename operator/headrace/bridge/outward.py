@@ -14,6 +14,8 @@ from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ValkeySource
 from headrace.api.delivery import Delivery, Durability
 from headrace.api.policy import Batching
+from headrace.bridge.breaker import State
+from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
 from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
 from headrace.bridge.durability import Settlement
 from headrace.bridge.frame import Frame, Way, frames
@@ -22,6 +24,7 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.publisher import Publisher, PublishError, Transmission
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, IncompatibleSchemaError, PulsarError, TopicNotFoundError
+from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.shares import Share
@@ -122,13 +125,16 @@ class Outward:
         metrics: BridgeMetrics,
         stop: Stop,
         share: Share | None = None,
+        bucket: TokenBucket | None = None,
+        circuit: Circuit | None = None,
     ) -> None:
         self._line = line
         self._share = share or Share()
         self._valkey = server.client()
         self._lease = Lease(self._valkey, line.prefix)
         source = open_source(self._valkey, line.source, line.prefix, self._lease)
-        self._store = CutStore(self._valkey, source, line.prefix, self._lease, line.batching)
+        unlimited = TokenBucket(None, line.prefix, metrics)
+        self._store = CutStore(self._valkey, source, line.prefix, self._lease, line.batching, bucket or unlimited)
         self._name = source.key
         self._pulsar = pulsar_client
         self._settlement: Settlement[Cut] = Settlement(
@@ -141,6 +147,8 @@ class Outward:
         self._health = health
         self._tick = health.loop(f"the loop of {self._name}")
         self._metrics = metrics
+        unguarded = Circuit(None, line.sink_topic, self._valkey, line.prefix, metrics, stop, shared=True)
+        self._circuit = circuit or unguarded
         self._stop = stop
         self._seldom = Seldom()
         self._backoff = Backoff()
@@ -159,7 +167,7 @@ class Outward:
         """Move messages until the stop; every failure of a broker ends in another try."""
         while not self._stop:
             try:
-                if self._stand_by():
+                if self._circuit.hold(self._while_open) and self._stand_by():
                     self._work()
             except FencedError as error:
                 _log.warning("%s: %s; standing by", self._name, error)
@@ -187,10 +195,12 @@ class Outward:
         return self._store.waiting()
 
     def _stand_by(self) -> bool:
-        """Wait for the lease; False when the stop came first."""
+        """Wait for the lease; False when the stop came first, or the circuit opened."""
         said = False
         while not self._stop:
             self._tick()
+            if self._circuit.look() is State.OPEN:
+                return False
             mine = self._share.claim()
             if mine and self._lease.acquire():
                 self._side("valkey", True)
@@ -214,7 +224,7 @@ class Outward:
         while not self._stop and not (surplus := self._share.surplus()):
             self._tick()
             if len(flying) < CUTS_IN_FLIGHT and (not flying or flying[-1].cut.fills(self._line.batching)):
-                cuts = self._store.next(routing, self._floor, flying[-1].cut if flying else None)
+                cuts = self._store.next(routing, self._floor, self._most(), flying[-1].cut if flying else None)
                 self._side("valkey", True)
                 if flying and cuts and cuts[0].pending:
                     raise OutOfStepError
@@ -228,8 +238,7 @@ class Outward:
                 self._in_flight(flying)
             else:
                 self._backoff.reset()
-                self._side("pulsar", self._publisher.connected())
-                self._store.wait(1)
+                self._idle()
             self._sample()
         while flying:
             self._arrive(flying.popleft())
@@ -237,6 +246,18 @@ class Outward:
             _log.info("%s: giving it to another replica", self._name)
             self._publisher.close()  # first, for the broker admits one producer of a name
             self._lease.release()
+
+    def _most(self) -> int:
+        """Most messages in a new cut."""
+        most = self._line.batching.max_messages
+        return min(PROBE_MESSAGES, most) if self._circuit.probing else most
+
+    def _idle(self) -> None:
+        connected = self._publisher.connected()
+        self._side("pulsar", connected)
+        if connected:
+            self._circuit.succeeded()
+        self._store.wait(1)
 
     def _open(self) -> Routing:
         line = self._line
@@ -312,6 +333,7 @@ class Outward:
         self._store.commit(flight.cut)
         self._too_large.clear()
         self._backoff.reset()
+        self._circuit.succeeded()
         self._side("pulsar", True)
         self._count(flight.frames, "success")
         self._metrics.seconds.observe(time.monotonic() - flight.began)
@@ -347,11 +369,18 @@ class Outward:
         self._side("pulsar", connected)
         if not connected and self._seldom("waiting"):
             _log.warning("%s: waiting for Pulsar to confirm what was sent", self._name)
+        if not connected and self._circuit.failed(lost := PublishError("no connection")):
+            raise lost
         if self._stop:
             self._stop_seen = self._stop_seen or time.monotonic()
             if time.monotonic() - self._stop_seen > DRAIN_SECONDS:
                 raise StoppedError
         self._lease.renew()
+        self._sample()
+
+    def _while_open(self) -> None:
+        """Called each second while the circuit lets nothing through."""
+        self._tick()
         self._sample()
 
     def _away(self, side: str, error: Exception) -> None:
@@ -363,6 +392,9 @@ class Outward:
         if self._seldom(text):
             _log.warning("%s: %s does not serve us (%s); trying again", self._name, side, text)
         self._tick()
+        refused_one = isinstance(error, PublishError) and error.too_large is not None
+        if side == "pulsar" and not refused_one and self._circuit.failed(error):
+            return
         self._stop.wait(self._backoff.next_seconds())
 
     def _release(self) -> None:

@@ -23,6 +23,9 @@ PUBLISH_FAILED = "failure"
 STUCK_SECONDS = 300
 """A replay that deals with nothing for so long, and goes on like that for as long again, is stuck."""
 
+CIRCUIT_SECONDS = 60
+"""How long a circuit breaker may be open before somebody hears of it."""
+
 TASK_REASONS = ("Refused", "TaskFailed", "TaskNotFound", "WorkerLost")
 """Reasons of dead letters that workers write."""
 
@@ -41,6 +44,7 @@ def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
         alerts += [
             backlog_growing(bridge, "HeadraceBridgeBacklogGrowing", "messages"),
             _disconnected(bridge),
+            *([_circuit_open(bridge)] if bridge.spec.circuit_breaker else []),
             pods_down(bridge),
         ]
         if bridge.spec.replay:
@@ -130,6 +134,18 @@ def _messages_lost(bridge: PulsarBridge) -> Alert:
         summary=f"PulsarBridge {_name(bridge)} lost messages of its channels",
         description="In ten minutes {{ with $labels.reason }}{{ $value | humanize }} messages were dropped: {{ . }}"
         "{{ else }}nobody was subscribed for a while{{ end }}.",
+    )
+
+
+def _circuit_open(bridge: PulsarBridge) -> Alert:
+    """Half-open counts too: a destination that stays away is tried again and again."""
+    return Alert(
+        name="HeadraceBridgeCircuitOpen",
+        severity="critical",
+        expression=f"max by (destination) ({own('headrace_bridge_breaker_state', bridge)}) > 0",
+        for_seconds=CIRCUIT_SECONDS,
+        summary=f"A destination of PulsarBridge {_name(bridge)} fails again and again",
+        description="{{ $labels.destination }} is left alone and tried now and then. Nothing is lost; messages wait.",
     )
 
 

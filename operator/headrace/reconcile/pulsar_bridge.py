@@ -13,6 +13,7 @@ from headrace.pulsar.wanted import Wanted, wanted
 from headrace.reconcile.children import plan_children
 from headrace.reconcile.conditions import Finding
 from headrace.reconcile.desires import desired_children
+from headrace.reconcile.limits import limit_findings
 from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of, unparsable
 from headrace.reconcile.plan import Event, Plan
 from headrace.reconcile.replay import replay_events, replay_findings, replay_status
@@ -29,7 +30,13 @@ from headrace.reconcile.workload_outcome import (
 
 _TOPICS = ConditionType.TOPICS_READY
 _SUBSCRIPTIONS = ConditionType.SUBSCRIPTIONS_READY
-_REQUIRED = (ConditionType.CONNECTIONS_READY, _TOPICS, _SUBSCRIPTIONS, ConditionType.WORKLOAD_READY)
+_REQUIRED = (
+    ConditionType.CONNECTIONS_READY,
+    _TOPICS,
+    _SUBSCRIPTIONS,
+    ConditionType.DESTINATION_READY,
+    ConditionType.WORKLOAD_READY,
+)
 
 
 def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
@@ -66,6 +73,7 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
     findings = [
         *connection_findings(problems, "Valkey and Pulsar answer"),
         *_broker_findings(broker, problems),
+        *limit_findings(bridge, snapshot.numbers),
         *workload_findings(bridge, snapshot, problems, children.apply),
         *replay_findings(bridge, snapshot),
     ]

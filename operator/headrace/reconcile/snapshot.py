@@ -33,6 +33,10 @@ class Numbers:
     queues: tuple[tuple[str, int], ...] = ()
     replay: Mapping[str, str] | None = None
     """The run of the spec's replay as the pods wrote it down; empty before they did."""
+    open_circuits: tuple[tuple[str, str], ...] | None = None
+    """Destinations whose circuit breaker is not closed, and what they said."""
+    rate_limited: bool | None = None
+    """Whether the rate limit held messages back lately."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +17,8 @@ from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.reconcile.address import seen_from_operator
+from headrace.reconcile.limits import limits
+from headrace.reconcile.limits import questions as limit_questions
 from headrace.reconcile.secrets import Credentials
 from headrace.reconcile.snapshot import Numbers
 from headrace.reconcile.verdicts import ValkeyAuthenticationFailedError, ValkeyUnreachableError
@@ -29,12 +30,8 @@ _PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 """kombu keeps a queue in one list for each priority step (``Channel.sep``, ``DEFAULT_PRIORITY_STEPS``)."""
 
 
-@dataclass(frozen=True)
-class _Count:
-    """One question: the length of a list, the number of fields of a hash, the groups of a stream, or a hash."""
-
-    command: str
-    key: str
+_Question = tuple[str, ...]
+"""A command that only reads, and its arguments."""
 
 
 async def ask_valkey(resource: Resource, credentials: Credentials) -> Numbers:
@@ -56,10 +53,10 @@ def _own_key(resource: Resource, what: str) -> str:
 async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Numbers:
     spec = worker.spec
     queues = [queue.name for queue in spec.celery.queues]
-    questions = [_Count("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
-    questions.append(_Count("HLEN", _own_key(worker, "unacked")))
-    questions += [_Count("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
-    answers = await _ask(worker, credentials, questions)
+    questions = [("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
+    questions.append(("HLEN", _own_key(worker, "unacked")))
+    questions += [("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
+    answers = [_number(answer) for answer in await _ask(worker, credentials, questions)]
     steps = len(_PRIORITY_SUFFIXES)
     waiting = [sum(one or 0 for one in answers[index * steps : (index + 1) * steps]) for index in range(len(queues))]
     rest = answers[len(queues) * steps :]
@@ -74,29 +71,41 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
 
 async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Numbers:
     source, replay = bridge.spec.source.valkey, bridge.spec.replay
-    questions = [_Count("HGETALL", _own_key(bridge, f"replay:{replay.id}"))] if replay else []
-    waits: list[_Count] = []
+    questions: list[_Question] = [("HGETALL", _own_key(bridge, f"replay:{replay.id}"))] if replay else []
+    waits: list[_Question] = []
     if source is not None:
         shards = range(source.shards)
         waits = [_waits(bridge, source), *(_waits(bridge, source.shard(number)) for number in shards)]
         flies = [_own_key(bridge, "cut"), *(_own_key(bridge, f"shard-{number}:cut") for number in shards)]
-        questions += [*waits, *(_Count("LLEN", key) for key in flies)]
-    answers = await _ask(bridge, credentials, questions, source.stream.group if source and source.stream else None)
+        questions += [*waits, *(("LLEN", key) for key in flies)]
+    answers = await _ask(bridge, credentials, [*questions, *limit_questions(bridge, _own_key(bridge, "")[:-1])])
     run = _texts(answers.pop(0)) if replay else None
-    return Numbers(backlog=_sum(answers[: len(waits)]), in_flight=_sum(answers[len(waits) :]), replay=run)
+    number = len(waits)
+    group = source.stream.group if source and source.stream else ""
+    waiting = [_lag(answer, group) if isinstance(answer, list) else answer for answer in answers[:number]]
+    return Numbers(
+        backlog=_sum(waiting),
+        in_flight=_sum(answers[number : 2 * number]),
+        replay=run,
+        **limits(bridge, answers[2 * number :]),
+    )
 
 
-def _waits(bridge: PulsarBridge, source: ValkeySource) -> _Count:
+def _waits(bridge: PulsarBridge, source: ValkeySource) -> _Question:
     """The question how much waits at *source*."""
     if source.stream:
-        return _Count("XINFO GROUPS", source.stream.key)
-    return _Count("LLEN", source.list.key if source.list else _own_key(bridge, "received"))
+        return "XINFO GROUPS", source.stream.key
+    return "LLEN", source.list.key if source.list else _own_key(bridge, "received")
 
 
-def _sum(answers: Sequence[int | None]) -> int | None:
+def _sum(answers: Sequence[Any]) -> int | None:
     """The sum of what is known; None when nothing is."""
-    known = [answer for answer in answers if answer is not None]
+    known = [answer for answer in answers if isinstance(answer, int)]
     return sum(known) if known else None
+
+
+def _number(answer: Any) -> int | None:
+    return answer if isinstance(answer, int) else None
 
 
 def _texts(answer: Any) -> dict[str, str] | None:
@@ -104,10 +113,10 @@ def _texts(answer: Any) -> dict[str, str] | None:
     return {name.decode(): value.decode() for name, value in answer.items()} if isinstance(answer, dict) else None
 
 
-def _lag(groups: Sequence[Mapping[str, Any]], name: str | None) -> int | None:
+def _lag(groups: Sequence[Mapping[str, Any]], name: str) -> int | None:
     """What a group of a stream has not read, and what is pending; None when Valkey does not know."""
     for group in groups:
-        if group["name"] == (name or "").encode():
+        if group["name"] == name.encode():
             lag = group["lag"]
             return None if lag is None else int(lag) + int(group["pending"])
     return None
@@ -116,10 +125,9 @@ def _lag(groups: Sequence[Mapping[str, Any]], name: str | None) -> int | None:
 async def _ask(
     resource: ValkeyWorker | PulsarBridge,
     credentials: Credentials,
-    questions: Sequence[_Count],
-    group: str | None = None,
+    questions: Sequence[_Question],
 ) -> list[Any]:
-    """One round trip with all questions, after a PING. *group*: whose lag is the answer about a stream."""
+    """One round trip with all questions, after a PING. None for a key that is of another type than asked."""
     named = urlsplit(resource.spec.valkey.url)
     place = f"Valkey at {named.hostname}:{named.port or _PORT}"
     client = _client(resource.spec.valkey, resource.metadata.namespace, credentials)
@@ -128,7 +136,7 @@ async def _ask(
             await client.ping()
             pipeline = client.pipeline(transaction=False)
             for question in questions:
-                pipeline.execute_command(question.command, question.key)
+                pipeline.execute_command(*question)
             answers = await pipeline.execute(raise_on_error=False)
     except AuthenticationError as error:
         raise ValkeyAuthenticationFailedError(f"{place} refused the credentials: {error}") from None
@@ -141,8 +149,7 @@ async def _ask(
     for answer in answers:
         if isinstance(answer, NoPermissionError):
             raise ValkeyAuthenticationFailedError(f"{place} does not let this user count: {answer}")
-    answers = [_lag(answer, group) if isinstance(answer, list) else answer for answer in answers]
-    return [answer if isinstance(answer, int | dict) else None for answer in answers]
+    return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
 def _refusal(place: str, error: ValkeyError) -> Exception:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ from headrace.reconcile.secrets import (
     needs,
     without_secrets,
 )
-from headrace.reconcile.snapshot import PodFacts, Snapshot
+from headrace.reconcile.snapshot import Numbers, PodFacts, Snapshot
 from headrace.reconcile.verdicts import (
     KubernetesInvalidError,
     KubernetesRefusedError,
@@ -148,7 +148,7 @@ class World:
             children=await self._children(body, _desired(resource, inputs)),
             pods=self._pods(key, secrets),
             pulsar=answers.pulsar,
-            numbers=answers.numbers,
+            numbers=_without_secrets(answers.numbers, secrets),
             departed=self._departed(answers),
             problems=answers.problems,
         )
@@ -279,6 +279,14 @@ class World:
         self._own_versions[key] = written["metadata"]["resourceVersion"]
         self._cache.put(written)
         return True
+
+
+def _without_secrets(numbers: Numbers, secrets: Mapping[str, SecretData]) -> Numbers:
+    """*numbers*, with the secrets hidden in what destinations said."""
+    if not numbers.open_circuits:
+        return numbers
+    hidden = tuple((name, without_secrets(error, secrets)) for name, error in numbers.open_circuits)
+    return replace(numbers, open_circuits=hidden)
 
 
 def _parsed(body: Mapping[str, Any]) -> Resource | None:

@@ -69,6 +69,18 @@ RESOURCES = {
             },
         },
     ),
+    "guarded": parse(
+        PulsarBridge,
+        {
+            "metadata": {"name": "guarded", "namespace": "shop", "uid": "9"},
+            "spec": {
+                **_CONNECTIONS,
+                "source": {"valkey": {"list": {"key": "orders"}}},
+                "sink": {"pulsar": {"topic": "persistent://shop/orders/events"}},
+                "circuitBreaker": {},
+            },
+        },
+    ),
     "pricing": parse(
         ValkeyWorker,
         {
@@ -299,6 +311,24 @@ SITUATIONS = [
         "four a second",
         {celery("celery_task_failed_total", name="shop.tasks.price", exception="ValueError"): "0+60x80"},
         at="3m",
+    ),
+    # a destination that fails
+    case(
+        "HeadraceBridgeCircuitOpen",
+        "guarded",
+        "open, now and then half-open, as one of two pods sees it",
+        {
+            own("headrace_bridge_breaker_state", "guarded", destination="t", pod="a"): "2 2 1 2 2 1 2x80",
+            own("headrace_bridge_breaker_state", "guarded", destination="t", pod="b"): "0x80",
+        },
+        at="2m",
+    ),
+    quiet(
+        "HeadraceBridgeCircuitOpen",
+        "guarded",
+        "closed again at once",
+        {own("headrace_bridge_breaker_state", "guarded", destination="t", pod="a"): "2 2 1 0x80"},
+        at="2m",
     ),
     # channels
     case(
