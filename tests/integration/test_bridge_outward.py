@@ -213,6 +213,33 @@ def test_p1_p2_killed_at_any_point_nothing_is_lost_or_doubled(
     assert len(read_topic(pulsar, f"{topic}-DLQ")) == 32
 
 
+@pytest.mark.parametrize("point", ["@before", ""], ids=["before the commit", "after the commit"])
+def test_p2_what_pulsar_has_is_announced_once_through_a_crash(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes, point: str
+) -> None:
+    entries = [json.dumps({"id": f"k{number}"}) for number in range(300)]
+    push(valkey, [*entries[:150], "poison", *entries[150:]])
+    sink = {"topic": topic, "key": "id", "announce": {"channel": "news"}, "batching": {"maxMessages": 100}}
+    document = bridge(valkey, pulsar, topic, sink={"pulsar": sink})
+    with valkey.client() as client, client.pubsub(ignore_subscribe_messages=True) as subscriber:
+        subscriber.subscribe("news")
+        assert subscriber.get_message(timeout=10) is None  # the confirmation
+        dying = processes.start("bridge", document, deadly=f"headrace.bridge.cut:CutStore.commit{point}#2")
+        assert dying.process.wait(30) == -signal.SIGKILL
+        assert_expiring_lease(valkey)
+        survivor = processes.start("bridge", document)
+        wait_until_empty(valkey)
+        heard = [subscriber.get_message(timeout=10) for _ in entries]
+        assert [message and message["data"] for message in heard] == entries
+        assert subscriber.get_message(timeout=0.2) is None
+        subscriber.unsubscribe()
+        wait_for(lambda: client.pubsub_numsub("news")[0][1] == 0, "nobody listens")
+        push(valkey, ['{"id": "unheard"}'])
+        wait_until_empty(valkey)
+    wait_for(lambda: survivor.metric("headrace_bridge_unheard_total") == 1, "it counts what nobody heard")
+    assert_once(payloads(pulsar, topic), [*entries, '{"id": "unheard"}'])
+
+
 def assert_expiring_lease(valkey: Valkey) -> None:
     """A killed holder's lease ends by itself; the tests end it now, to save the seconds."""
     with valkey.client() as client:

@@ -32,6 +32,13 @@ class Envelope(StrEnum):
     CLOUD_EVENTS = "CloudEvents"
 
 
+class Announcement(ApiModel):
+    """A Valkey channel that hears of messages when Pulsar has them."""
+
+    channel: ValkeyKey
+    """The channel. Its subscribers get each payload at most once: who is not connected misses it."""
+
+
 class PulsarSink(ApiModel):
     """Messages go to a Pulsar topic."""
 
@@ -69,6 +76,8 @@ class PulsarSink(ApiModel):
     chunking: bool = False
     """Publish a message that is larger than the broker takes in chunks, which consumers put together again, instead of
     as a dead letter. Default false."""
+    announce: Announcement | None = None
+    """Publish each message on a Valkey channel too, once Pulsar has it. Dead letters are not announced."""
 
     @property
     def selectors(self) -> list[str]:

@@ -74,6 +74,17 @@ class PulsarBridgeSpec(ApiModel):
             ),
         ),
         Rule(
+            cel="!has(self.sink.pulsar) || !has(self.sink.pulsar.announce) || !has(self.source.valkey)"
+            " || !has(self.source.valkey.pubSub)",
+            message="announce does not go with source.valkey.pubSub: its subscribers have the message already",
+            holds=lambda self: (
+                self.sink.pulsar is None
+                or self.sink.pulsar.announce is None
+                or self.source.valkey is None
+                or self.source.valkey.pub_sub is None
+            ),
+        ),
+        Rule(
             cel="!has(self.source.pulsar) || !has(self.source.pulsar.topicsPattern) || has(self.deadLetter)",
             message="with source.pulsar.topicsPattern, deadLetter.topic must name the topic for dead letters",
             holds=lambda self: (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -58,6 +59,7 @@ class CutStore:
         lease: Lease,
         batching: Batching,
         bucket: TokenBucket,
+        channel: str = "",
     ) -> None:
         self._client = client
         self._source = source
@@ -67,6 +69,7 @@ class CutStore:
         self._state_key = f"{prefix}:cut-state"
         self._lease = lease
         self._bucket = bucket
+        self._channel = channel
         self._limited_until = 0.0
         self._cut = script(client, "bucket", source.take, "cut", in_full=True)
         self._commit = script(client, "commit", in_full=True)
@@ -111,14 +114,27 @@ class CutStore:
         self._limited_until = time.monotonic() + milliseconds / 1000
         return _cuts(rows, entries, pending=bool(pending))
 
-    def commit(self, cut: Cut) -> None:
-        """Pulsar has *cut*, the oldest in flight: forget it."""
+    def commit(self, cut: Cut, announced: Sequence[bytes] = ()) -> int:
+        """Pulsar has *cut*, the oldest in flight: forget it, and publish *announced* on the line's channel.
+
+        Returns how many of *announced* no subscriber got.
+        """
         keys = [self._entries_key, self._cuts_key, self._lease.owner_key, self._lease.lease_key]
+        arguments: list[str | bytes | int] = [
+            self._lease.token,
+            LEASE_MILLISECONDS,
+            cut.first,
+            len(cut.entries),
+            self._channel,
+            *announced,
+        ]
+        unheard = 0
         try:
-            self._commit(keys=keys, args=[self._lease.token, LEASE_MILLISECONDS, cut.first, len(cut.entries)])
+            unheard = int(self._commit(keys=keys, args=arguments))
         except ResponseError as error:
             raise_if_fenced(error)
         self._source.committed()
+        return unheard
 
     def waiting(self) -> int:
         """Messages at the source and in flight."""

@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from headrace.api.bridge_sink import Compression
+from headrace.api.bridge_sink import Compression, Envelope
 from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
+from headrace.api.delivery import Delivery, Durability
+from headrace.api.policy import Batching
 from headrace.api.pulsar_bridge import PulsarBridge
-from headrace.bridge.outward import Line
+from headrace.bridge.routing import MAX_MESSAGE_BYTES
+
+IN_MEMORY = Delivery(durability=Durability.MEMORY)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One source in Valkey and the topic it goes to."""
+
+    source: ValkeySource
+    """The list or stream."""
+    prefix: str
+    """Our own keys begin with it."""
+    sink_topic: str
+    dead_letter_topic: str
+    key: str | None
+    compression: Compression
+    identity: str
+    """``Kind/namespace/name``, and what it is for when a bridge has several lines."""
+    main: bool = True
+    """Whether this line is what the bridge is for: its sides are the process's sides, its backlog the bridge's."""
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    batching: Batching = field(default_factory=Batching)
+    envelope: Envelope = Envelope.RAW
+    properties: Mapping[str, str] = field(default_factory=dict)
+    event_time: str | None = None
+    chunking: bool = False
+    announce: str | None = None
+    """A channel of Valkey that hears of each message when Pulsar has it."""
+    delivery: Delivery = IN_MEMORY
+    shard: int | None = None
+    """Which shard of the bridge's source it is; None when it is no shard."""
+
+    @property
+    def producer(self) -> str:
+        """Name of its producers."""
+        return f"headrace/{self.identity}" + ("" if self.shard is None else f"/shard-{self.shard}")
+
+    def side(self, side: str) -> str:
+        """What the process calls a *side* of this line."""
+        if not self.main:
+            return f"{side} for dead letters"
+        return side if self.shard is None else f"{side} for shard {self.shard}"
 
 
 def source_lines(bridge: PulsarBridge, prefix: str, max_message_bytes: int) -> list[Line]:
@@ -30,6 +75,7 @@ def source_lines(bridge: PulsarBridge, prefix: str, max_message_bytes: int) -> l
         event_time=sink.event_time,
         delivery=bridge.spec.effective_delivery,
         chunking=sink.chunking,
+        announce=sink.announce.channel if sink.announce else None,
     )
     shards = [
         replace(whole, source=source.shard(number), prefix=f"{prefix}:shard-{number}", shard=number)

@@ -5,27 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from valkey.exceptions import ResponseError
 
-from headrace.api.bridge_sink import Compression, Envelope
-from headrace.api.bridge_source import ValkeySource
-from headrace.api.delivery import Delivery, Durability
-from headrace.api.policy import Batching
 from headrace.bridge.breaker import State
 from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
 from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
 from headrace.bridge.durability import Settlement
 from headrace.bridge.frame import Frame, Way, frames
 from headrace.bridge.lease import Lease
+from headrace.bridge.lines import Line
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.publisher import Publisher, PublishError, Transmission
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, IncompatibleSchemaError, PulsarError, TopicNotFoundError
 from headrace.bridge.rate_limit import TokenBucket
-from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
+from headrace.bridge.routing import Routing, Target, entry_format
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.shares import Share
 from headrace.bridge.source import open_source
@@ -39,7 +37,6 @@ STANDBY_SECONDS = 1.0
 SAMPLE_SECONDS = 5.0
 SETTLE_SECONDS = 0.01
 """How often it is looked whether a cut is durable."""
-IN_MEMORY = Delivery(durability=Durability.MEMORY)
 DRAIN_SECONDS = 20.0
 """How long a stop waits for a cut that Pulsar has not confirmed yet; it is replayed by whoever comes next."""
 
@@ -60,44 +57,6 @@ class OutOfStepError(Exception):
 
 class StoppedError(Exception):
     """The process stops and the cut in flight took too long."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One source in Valkey and the topic it goes to."""
-
-    source: ValkeySource
-    """The list or stream."""
-    prefix: str
-    """Our own keys begin with it."""
-    sink_topic: str
-    dead_letter_topic: str
-    key: str | None
-    compression: Compression
-    identity: str
-    """``Kind/namespace/name``, and what it is for when a bridge has several lines."""
-    main: bool = True
-    """Whether this line is what the bridge is for: its sides are the process's sides, its backlog the bridge's."""
-    max_message_bytes: int = MAX_MESSAGE_BYTES
-    batching: Batching = field(default_factory=Batching)
-    envelope: Envelope = Envelope.RAW
-    properties: Mapping[str, str] = field(default_factory=dict)
-    event_time: str | None = None
-    chunking: bool = False
-    delivery: Delivery = IN_MEMORY
-    shard: int | None = None
-    """Which shard of the bridge's source it is; None when it is no shard."""
-
-    @property
-    def producer(self) -> str:
-        """Name of its producers."""
-        return f"headrace/{self.identity}" + ("" if self.shard is None else f"/shard-{self.shard}")
-
-    def side(self, side: str) -> str:
-        """What the process calls a *side* of this line."""
-        if not self.main:
-            return f"{side} for dead letters"
-        return side if self.shard is None else f"{side} for shard {self.shard}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +93,9 @@ class Outward:
         self._lease = Lease(self._valkey, line.prefix)
         source = open_source(self._valkey, line.source, line.prefix, self._lease)
         unlimited = TokenBucket(None, line.prefix, metrics)
-        self._store = CutStore(self._valkey, source, line.prefix, self._lease, line.batching, bucket or unlimited)
+        self._store = CutStore(
+            self._valkey, source, line.prefix, self._lease, line.batching, bucket or unlimited, line.announce or ""
+        )
         self._name = source.key
         self._pulsar = pulsar_client
         self._settlement: Settlement[Cut] = Settlement(
@@ -330,13 +291,20 @@ class Outward:
                 self._too_large.add(error.too_large)
             raise
         self._floor = max(self._floor, flight.cut.last)
-        self._store.commit(flight.cut)
+        self._metrics.unheard.inc(self._store.commit(flight.cut, self._announced(flight)))
         self._too_large.clear()
         self._backoff.reset()
         self._circuit.succeeded()
         self._side("pulsar", True)
         self._count(flight.frames, "success")
         self._metrics.seconds.observe(time.monotonic() - flight.began)
+
+    def _announced(self, flight: _Flight) -> list[bytes]:
+        """What the line's channel gets, in the order of the source."""
+        if self._line.announce is None:
+            return []
+        pairs = (pair for frame in flight.frames if not frame.dead for pair in frame.messages)
+        return [message.payload for _, message in sorted(pairs, key=itemgetter(0))]
 
     def _missing(self, cut: Cut, parts: list[Frame]) -> list[Frame]:
         """What of a cut that was in flight before must be sent again, as far as the broker will not tell itself."""

@@ -10,8 +10,9 @@ from typing import Any
 from headrace.api.bridge_sink import Compression
 from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
 from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.bridge.lines import Line
 from headrace.bridge.metrics import BridgeMetrics
-from headrace.bridge.outward import DRAIN_SECONDS, Line, Outward
+from headrace.bridge.outward import DRAIN_SECONDS, Outward
 from headrace.bridge.pulsar_library import Client
 from headrace.process.health import Health
 from headrace.process.stop import Stop
