@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _played(plan: Plan, broker: ProxiedPulsar, directory: Path) -> Report:
-    """As `play`; a run that did not come to its end keeps the others from nothing."""
+    """As `play`; a run that breaks off keeps the others from nothing."""
     try:
         return play(plan, broker, directory)
     except Exception as error:
@@ -109,9 +109,12 @@ def _conclude(reports: list[Report], controls: list[Report], mutated: list[Repor
         _say(f"the {name} lost and doubled nothing: this harness proves nothing")
     _say("control: naive bridge lost={} duplicated={}".format(*total(controls)))
     _say(f"mutants: {len(mutated)} lost={total(mutated)[0]} duplicated={total(mutated)[1]}")
-    lost, duplicated = total(reports)
-    kills = sum(report.plan.kills for report in reports)
-    _say(f"crash-test: runs={len(reports)} kills={kills} lost={lost} duplicated={duplicated}")
+    ended = [report for report in reports if report.story]
+    if len(ended) < len(reports):
+        _say(f"{len(reports) - len(ended)} of {len(reports)} runs broke off; they are not counted below")
+    lost, duplicated = total(ended)
+    kills = sum(report.plan.kills for report in ended)
+    _say(f"crash-test: runs={len(ended)} kills={kills} lost={lost} duplicated={duplicated}")
     return 0 if clean and not missed else 1
 
 

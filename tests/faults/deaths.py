@@ -120,6 +120,7 @@ def _replace_stopped(bed: Bed) -> None:
 def _take_over(bed: Bed, bring_back: Callable[[], None]) -> None:
     """Another replica takes over, then the first comes back, and gives in."""
     first, before = bed.bridge, bed.owner()
+    said = len(first.log())
     second = bed.start(beside=True)
     if bed.scenario.leased:
         bed.end_lease()
@@ -132,6 +133,6 @@ def _take_over(bed: Bed, bring_back: Callable[[], None]) -> None:
     wait_for(lambda: second.metric("headrace_bridge_forwarded_total") > 0, "the second moves", PATIENCE_SECONDS)
     bring_back()
     if bed.scenario.leased and not bed.mutant:
-        wait_for(lambda: "another replica holds the lease" in first.log(), "the first notices", PATIENCE_SECONDS)
+        wait_for(lambda: "another replica" in first.log()[said:], "the first notices", PATIENCE_SECONDS)
     bed.flow(1.0 if bed.mutant else 0.1)
     first.kill()

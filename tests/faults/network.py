@@ -53,6 +53,8 @@ class ProxiedPulsar(Pulsar):
             bound.append(f"way{number}:pulsar://{HOST}:{port}")
             advertised.append(f"way{number}:pulsar://{HOST}:{proxy.port}")
         return (
+            # after some time-outs the broker would leave its only bookie alone for half an hour, and make no ledger
+            "bookkeeperClientHealthCheckEnabled=false\n"
             f"internalListenerName=straight\nbindAddresses={','.join(bound)}\n"
             f"advertisedListeners={','.join(advertised)}\n"
         )
