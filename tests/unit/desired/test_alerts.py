@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.desired.alert_subjects import BACKLOG, RESOURCES, Case
 from tests.unit.desired.cases import CASES, descendants, desired, load
-from tests.unit.desired.situations import BACKLOG, RESOURCES, SITUATIONS, Case
+from tests.unit.desired.situations import SITUATIONS
 
 
 def rules_of(resource: Any) -> dict[str, Any]:
