@@ -8,9 +8,11 @@ from enum import Enum
 
 from headrace.bridge.cut import Cut
 from headrace.bridge.message import Message, as_too_large
-from headrace.bridge.record import converter, sealer
+from headrace.bridge.record import converter, plain, sealer
 
 _Pairs = list[tuple[int, Message]]
+_Runs = dict[tuple[bool, int], list[tuple["Way", _Pairs]]]
+"""What goes one way, in its order; by whether it is for dead letters, and partition."""
 
 
 class Way(Enum):
@@ -58,9 +60,31 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
 
     *too_large*: ids of messages that the broker was found not to take in one piece.
     """
+    routing = cut.routing
+    if not too_large and plain(routing, cut.entries):
+        pairs = list(enumerate(map(Message, cut.entries), cut.first))
+        found: _Runs = {(False, routing.sink.partition_of(None, cut.first)): [(Way.BATCHED, pairs)]}
+    else:
+        found = _runs(cut, too_large)
+    identity = f"{cut.made}-{cut.first}"
+    if routing.shard is not None:
+        identity = f"shard-{routing.shard}:{identity}"
+    return [
+        Frame(
+            (routing.dead_letter if dead else routing.sink).partition_topic(partition),
+            way,
+            messages,
+            f"{routing.source}/dead-letters:{identity}" if dead else f"{routing.source}:{identity}",
+        )
+        for (dead, partition), runs in found.items()
+        for way, messages in runs
+    ]
+
+
+def _runs(cut: Cut, too_large: Set[int]) -> _Runs:
     convert, routing = converter(cut.routing), cut.routing
     sealed = sealer(routing, cut.made)
-    found: dict[tuple[bool, int], list[tuple[Way, _Pairs]]] = {}
+    found: _Runs = {}
     for sequence_id, entry in enumerate(cut.entries, cut.first):
         message = convert(entry)
         if sealed is not None:
@@ -80,16 +104,4 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
         elif runs[-1][0] is not way:
             runs.append((way, []))
         runs[-1][1].append((sequence_id, message))
-    identity = f"{cut.made}-{cut.first}"
-    if routing.shard is not None:
-        identity = f"shard-{routing.shard}:{identity}"
-    return [
-        Frame(
-            (routing.dead_letter if dead else routing.sink).partition_topic(partition),
-            way,
-            messages,
-            f"{routing.source}/dead-letters:{identity}" if dead else f"{routing.source}:{identity}",
-        )
-        for (dead, partition), runs in found.items()
-        for way, messages in runs
-    ]
+    return found

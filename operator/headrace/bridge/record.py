@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -61,6 +61,12 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
         return as_too_large(message, routing.source, f"than the {routing.limit_bytes} that the broker takes.")
 
     return convert
+
+
+def plain(routing: Routing, entries: Sequence[bytes]) -> bool:
+    """Whether each of *entries* is a message as it stands, and none is too large."""
+    bare = routing.format is EntryFormat.RAW and routing.envelope is Envelope.RAW and shaper(routing) is None
+    return bare and max(map(len, entries)) <= routing.limit_bytes - MESSAGE_OVERHEAD_BYTES
 
 
 def _maker(routing: Routing) -> Callable[[bytes], Message]:

@@ -38,6 +38,15 @@ def test_p1_p2_each_entry_lands_once_and_a_replay_is_identical(found: list[bytes
             assert part.batched == (message.reason is None)
 
 
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=50), st.integers(0, 7), st.integers(1, 10_000))
+def test_p1_p2_the_short_way_for_plain_entries_comes_to_the_same(
+    found: list[bytes], partitions: int, first: int
+) -> None:
+    made = cut(found, partitions, key=None, first=first)
+    made = replace(made, routing=replace(made.routing, limit_bytes=1124))  # some of them are too large
+    assert frames(made) == frames(made, {-1})
+
+
 @given(st.lists(keyed, min_size=1, max_size=50), st.integers(2, 7))
 def test_a_key_stays_on_its_partition(found: list[bytes], partitions: int) -> None:
     for part in frames(cut(found, partitions)):
