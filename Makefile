@@ -55,7 +55,7 @@ test-e2e: ## the chart on a real cluster, pods and brokers included
 	@$(WITH_CLUSTER) $(PYTEST) tests/e2e
 
 .PHONY: bench-bridge
-bench-bridge: ## the bridge against the ceiling of its libraries, 6 minutes; BENCH=--quick or --thorough
+bench-bridge: ## the bridge against the ceiling of its libraries, 10 minutes; BENCH=--quick or --thorough
 	@$(PYTHON) -m testbed prepare pulsar
 	@$(PYTHON) -m tests.bench.bridge $(BENCH)
 

@@ -16,7 +16,7 @@ from tests.bench import latency, report, rounds
 from tests.bench.bed import Bed
 from tests.bench.rounds import Scale
 
-DEFAULT = Scale(rounds=3, cuts=(100, 1000, 4000), share=1.0, many=1_000_000, latency_seconds=4)
+DEFAULT = Scale(rounds=3, cuts=(1000, 4000), share=1.0, many=1_000_000, latency_seconds=4)
 QUICK = Scale(rounds=1, cuts=(1000,), share=0.5, many=100_000, latency_seconds=4)
 THOROUGH = Scale(rounds=5, cuts=(100, 1000, 4000), share=1.5, many=1_000_000, latency_seconds=10)
 LOAD = 0.5
