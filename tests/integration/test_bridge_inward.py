@@ -232,7 +232,9 @@ def test_p1_p2_killed_at_any_point_nothing_is_lost_or_doubled(
 ) -> None:
     messages = [b"poison" if not number % 100 else message for number, message in enumerate(events(0, 2200))]
     publish(pulsar, topic, messages)
-    document = bridge(valkey, pulsar, topic, deduplicate={"key": "number", "windowSeconds": 1})
+    # several batches, whatever has arrived
+    source = {"pulsar": {"topic": topic, "subscription": SUBSCRIPTION, "batching": {"maxMessages": 500}}}
+    document = bridge(valkey, pulsar, topic, source=source, deduplicate={"key": "number", "windowSeconds": 1})
     dying = processes.start("bridge", document, deadly=POINTS[point])
     assert dying.process.wait(30) == -signal.SIGKILL
     processes.start("bridge", document)
