@@ -15,7 +15,6 @@ from headrace.bridge.batch import Batch
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.delivery import Delivered, DeliveryStore
 from headrace.bridge.inward import Inward
-from headrace.bridge.routing import Routing
 from headrace.cli.main import main
 from tests.integration.deadly import arm
 
@@ -48,21 +47,21 @@ def acknowledge_before_push() -> None:
     """What is received is acknowledged at once."""
 
     @instead(Inward, "_move")
-    def move(original: Callable[..., None], self: Any, messages: Iterable[Any], started: float) -> None:
+    def move(original: Callable[..., None], self: Any, messages: Iterable[Any], *arguments: Any) -> None:
         received = list(messages)
         for last in {message.topic_name(): message.message_id() for message in received}.values():
             self._consumer._consumer.acknowledge_cumulative(last)
-        original(self, received, started)
+        original(self, received, *arguments)
 
 
 def forget_the_watermark() -> None:
     """What was pushed already is pushed again: watermark and ids are forgotten."""
 
     @instead(DeliveryStore, "push")
-    def push(original: Callable[..., Delivered], self: DeliveryStore, batch: Batch) -> Delivered:
+    def push(original: Callable[..., Delivered], self: DeliveryStore, batch: Batch, *arguments: Any) -> Delivered:
         for partition in set(batch.partitions):
             self.forget(partition)
-        return original(self, batch)
+        return original(self, batch, *arguments)
 
 
 def commit_before_publish() -> None:
@@ -97,10 +96,9 @@ def new_ids_on_replay() -> None:
         return replace(cut, first=stored.get(cut.first, cut.first))
 
     @instead(CutStore, "next")
-    def following(
-        original: Callable[..., list[Cut]], self: CutStore, routing: Routing, floor: int, newest: Cut | None = None
-    ) -> list[Cut]:
-        cuts = original(self, routing, floor, newest and as_stored(newest))
+    def following(original: Callable[..., list[Cut]], self: CutStore, *arguments: Any) -> list[Cut]:
+        _, floor, *_ = arguments
+        cuts = original(self, *(as_stored(each) if isinstance(each, Cut) else each for each in arguments))
         if not (cuts and cuts[0].pending):
             return cuts
         changed, free = [], max(floor, cuts[-1].last) + 1
@@ -111,8 +109,8 @@ def new_ids_on_replay() -> None:
         return changed
 
     @instead(CutStore, "commit")
-    def commit(original: Callable[..., None], self: CutStore, cut: Cut) -> None:
-        original(self, as_stored(cut))
+    def commit(original: Callable[..., Any], self: CutStore, cut: Cut, *arguments: Any) -> Any:
+        return original(self, as_stored(cut), *arguments)
 
 
 def push_unasked() -> None:
