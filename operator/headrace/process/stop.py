@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -14,9 +15,21 @@ class Stop:
         self._event = threading.Event()
 
     def on_signals(self) -> None:
-        """Stop at SIGTERM and SIGINT. Call in the main thread."""
+        """Stop at SIGTERM and SIGINT. Call in the main thread.
+
+        A Python handler runs in the main thread between any two steps of it, so also while that one holds the lock of
+        the event, and would wait for it for ever. A thread of its own sets the event.
+        """
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._event.set())
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._heed, args=(reader,), name="signals", daemon=True).start()
+
+    def _heed(self, reader: int) -> None:
+        os.read(reader, 1)
+        self._event.set()
 
     def request(self) -> None:
         """Stop now."""
