@@ -52,8 +52,11 @@ class Bed:
         return f"{what}-{next(self._numbers)}"
 
     def sink_topic(self, name: str) -> str:
-        """A topic to write to, with deduplication on, as the operator makes it."""
-        return create_topic(self.pulsar, f"{NAMESPACE}/{name}")
+        """A topic to write to, with deduplication on, as the operator makes it. A subscription keeps it: the broker
+        deletes idle topics without one."""
+        topic = create_topic(self.pulsar, f"{NAMESPACE}/{name}")
+        self.admin("PUT", f"{admin_path(topic)}/subscription/keeper", "latest")
+        return topic
 
     def source_list(self, payload: Payload, count: int) -> str:
         """A list of *count* messages, filled by now, as producers that ``LPUSH`` leave it."""
