@@ -84,6 +84,7 @@ class Valkey(LoopbackServer):
         """Whether this very server (not another one on its port) answers and has loaded its AOF."""
         try:
             with self.client() as client:
-                return bool(client.info("server")["process_id"] == self.process_id)
+                facts = client.info()  # answered while it loads, too
+                return bool(facts["process_id"] == self.process_id and not facts["loading"])
         except (valkey.ConnectionError, valkey.TimeoutError, valkey.BusyLoadingError):
             return False
