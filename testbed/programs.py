@@ -1,4 +1,4 @@
-"""Kubernetes, CoreDNS and Helm: found on this machine, else downloaded, else built; then kept by version."""
+"""Kubernetes, CoreDNS and Helm: found on this machine, else built from their Go modules; then kept by version."""
 
 import functools
 import os
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import cache, debian, download, golang
+from testbed import cache, debian, golang
 from testbed.progress import step
 
 KUBERNETES_VERSION = "1.36.3"
@@ -46,7 +46,7 @@ class Programs:
 def programs() -> Programs:
     """Get all of them, the slow way where nothing else helps (10 minutes on two cores, once).
 
-    Raises RuntimeError when one can be neither found, downloaded nor built.
+    Raises RuntimeError when one can be neither found nor built.
     """
     paths = {**_kubernetes(), "helm": _helm(), "coredns": _coredns()}
     golang.remove_workspace()
@@ -117,8 +117,6 @@ def found(name: str, version: str) -> Path | None:
 
 
 def _get_kubernetes(target: Path) -> None:
-    if download.kubernetes(KUBERNETES_VERSION, KUBERNETES_PROGRAMS, target):
-        return
     with cache.lock(golang.BUILDING):
         _build_kubernetes(golang.go(), target)
 
@@ -153,13 +151,11 @@ def kubernetes_staging(go_mod: str) -> str:
 
 
 def _get_coredns(target: Path) -> None:
-    if not download.coredns(COREDNS_VERSION, target):
-        _go_install(f"github.com/coredns/coredns@v{COREDNS_VERSION}", target)
+    _go_install(f"github.com/coredns/coredns@v{COREDNS_VERSION}", target)
 
 
 def _get_helm(target: Path) -> None:
-    if not download.helm(HELM_VERSION, target):
-        _go_install(f"helm.sh/helm/v3/cmd/helm@v{HELM_VERSION}", target, f"-X {HELM_STAMP}=v{HELM_VERSION}")
+    _go_install(f"helm.sh/helm/v3/cmd/helm@v{HELM_VERSION}", target, f"-X {HELM_STAMP}=v{HELM_VERSION}")
 
 
 HELM_STAMP = "helm.sh/helm/v3/internal/version.version"
