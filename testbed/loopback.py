@@ -1,5 +1,6 @@
 """What the servers on loopback (Valkey, Pulsar) share: start, wait, stop, kill, freeze, restart."""
 
+import random
 import signal
 import socket
 import time
@@ -15,15 +16,32 @@ HOST = "127.0.0.1"
 
 
 def free_ports(count: int) -> list[int]:
-    """Return TCP ports of the loopback address that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Return TCP ports of the loopback address that nobody listens on, and that nobody was given before.
+
+    They lie where the kernel takes no ports for outgoing connections and Kubernetes none for services: whoever listens
+    on one finds it free again after a restart.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = _chance.choice(_PORTS)
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            found.append(port)
+    return found
+
+
+_PORTS = range(16_000, 30_000)
+_chance = random.SystemRandom()
+_given: set[int] = set()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 class LoopbackServer(ABC):

@@ -1,5 +1,6 @@
 """One run: a scenario, some faults one after the other, and the comparison of both ends."""
 
+import json
 import random
 import tempfile
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from tests.faults.fault import Fault, deal, deal_named
 from tests.faults.mutant import MUTANTS
 from tests.faults.network import PATIENCE_SECONDS, ProxiedPulsar
 from tests.faults.verdict import Verdict, compare, ranges
-from tests.integration.dataplane import wait_for
+from tests.integration.dataplane import topic_account, wait_for
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def play(plan: Plan, broker: ProxiedPulsar, directory: Path) -> Report:
         try:
             with stage.traffic:
                 _strike(stage, plan.faults())
-            problem = _drain(stage)
+            problem = _drain(stage, folder)
             stage.bridge.stop()
         except BaseException as error:
             error.add_note(f"in {plan}; logs: {folder}")
@@ -100,9 +101,12 @@ def _strike(stage: Bed, faults: list[Fault]) -> None:
         stage.story.append(f"{fault.name} at {stage.struck}")
 
 
-def _drain(stage: Bed) -> str:
+def _drain(stage: Bed, folder: Path) -> str:
+    """Wait until nothing is left to do; why not, if it does not come to that, and the broker's account in *folder*."""
     try:
         wait_for(stage.scenario.drained, "the bridge is done", PATIENCE_SECONDS)
     except AssertionError as error:
-        return str(error)
+        with stage.servers.pulsar.turn(), (folder / "account.json").open("w") as account:
+            json.dump(topic_account(stage.servers.pulsar, stage.servers.topic), account, indent=1)
+        return f"{error}; what the broker says: {account.name}"
     return ""

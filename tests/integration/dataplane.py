@@ -79,6 +79,19 @@ def backlog(broker: Pulsar, topic: str, subscription: str) -> int:
     return int(stats["subscriptions"][subscription]["msgBacklog"])
 
 
+def topic_account(broker: Pulsar, topic: str) -> dict[str, Any]:
+    """What the broker says of a partitioned topic's subscriptions, their consumers, and its partitions' ledgers."""
+    partitions = _admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"]
+    parts = [f"{topic}-partition-{number}" for number in range(partitions)] or [topic]
+    return {
+        part.rpartition("/")[2]: {
+            "stats": _admin(broker, "GET", f"{admin_path(part)}/stats?getPreciseBacklog=true")["subscriptions"],
+            "internal": _admin(broker, "GET", f"{admin_path(part)}/internalStats"),
+        }
+        for part in parts
+    }
+
+
 def delete_topic(broker: Pulsar, topic: str) -> None:
     """Delete a topic, whoever uses it."""
     _admin(broker, "DELETE", f"{admin_path(topic)}?force=true")

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from headrace.api.celery_runtime import QueueName, TaskName
 from headrace.api.model import ApiModel, Rule
 from headrace.api.policy import Batching, Positive, Selector, ValkeyKey, at_most_one
 from headrace.api.topic import TopicName
-from headrace.api.valkey_worker import QueueName, TaskName
 
 
 class Compression(StrEnum):

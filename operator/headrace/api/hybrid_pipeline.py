@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from headrace.api.bridge_sink import Compression
+from headrace.api.celery_runtime import CeleryRuntime, QueueName, TaskName
 from headrace.api.connection import PulsarConnection, ValkeyConnection
 from headrace.api.model import ApiModel
 from headrace.api.pod import Pod
@@ -14,7 +15,6 @@ from headrace.api.policy import Alerts, Cache, Deduplicate, Positive, Retry
 from headrace.api.pulsar_bridge import DeadLetterTopic
 from headrace.api.resource import Resource
 from headrace.api.topic import InitialPosition, Namespaces, SubscriptionName, TopicName, Topics
-from headrace.api.valkey_worker import CeleryRuntime, QueueName, TaskName
 
 Replicas = Annotated[int, Field(ge=0, le=1000)]
 

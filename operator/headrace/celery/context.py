@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.api.valkey_worker import Pool, ValkeyWorker
+from headrace.api.celery_runtime import Pool
+from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery.execution import Execution
 from headrace.celery.ledger import Ledger
 from headrace.celery.metrics import WorkerMetrics

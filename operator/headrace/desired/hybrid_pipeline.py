@@ -9,12 +9,13 @@ from typing import Any
 
 from headrace.api.bridge_sink import CelerySink, PulsarSink, Sink, ValkeySink
 from headrace.api.bridge_source import ListFormat, ListSource, PulsarSource, Source, ValkeySource
+from headrace.api.celery_runtime import Celery, Queue
 from headrace.api.hybrid_pipeline import HybridPipeline
 from headrace.api.model import ApiModel
 from headrace.api.pulsar_bridge import DeadLetterTopic, PulsarBridge, PulsarBridgeSpec
 from headrace.api.resource import ObjectMeta
 from headrace.api.topic import Topic
-from headrace.api.valkey_worker import Celery, Outbox, Queue, ValkeyWorker, ValkeyWorkerSpec
+from headrace.api.valkey_worker import Outbox, ValkeyWorker, ValkeyWorkerSpec
 from headrace.desired.inputs import Inputs
 from headrace.desired.labels import child_metadata
 from headrace.desired.names import child_name

@@ -1,0 +1,112 @@
+"""How Celery runs: the app, its pool, its results, its queues."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from headrace.api.model import ApiModel, Rule
+from headrace.api.policy import Positive
+
+QueueName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[A-Za-z0-9_.:-]+$")]
+TaskName = Annotated[str, Field(min_length=1, max_length=256, pattern="^[A-Za-z_][A-Za-z0-9_.:-]*$")]
+
+_APP = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"
+
+
+class Pool(StrEnum):
+    """Celery's execution pools."""
+
+    PREFORK = "Prefork"
+    THREADS = "Threads"
+    SOLO = "Solo"
+
+
+class Queue(ApiModel):
+    """A Celery queue: a Valkey list."""
+
+    name: QueueName
+    """Name of the queue."""
+
+
+class Results(ApiModel):
+    """Celery's result backend, in a Valkey database of its own."""
+
+    enabled: bool = True
+    """Keep results for `AsyncResult.get()`. Off saves two round trips a task. Default true."""
+    database: Annotated[int, Field(ge=0, le=9999)] = 1
+    """Database number. Default 1."""
+    expire_seconds: Positive = 86_400
+    """How long a result is kept. Default 86400."""
+
+
+class CeleryRuntime(ApiModel):
+    """How Celery runs; the settings that lose messages by default are fixed to safe values."""
+
+    rules = (
+        Rule(
+            cel=f"self.app.matches('{_APP}')",
+            message="app must read module:attribute, such as shop.tasks:app",
+            holds=lambda self: bool(re.match(_APP, self.app)),
+        ),
+        Rule(
+            cel="!has(self.softTimeLimitSeconds) || !has(self.timeLimitSeconds)"
+            " || self.softTimeLimitSeconds < self.timeLimitSeconds",
+            message="softTimeLimitSeconds must be less than timeLimitSeconds",
+            holds=lambda self: (
+                self.soft_time_limit_seconds is None
+                or self.time_limit_seconds is None
+                or self.soft_time_limit_seconds < self.time_limit_seconds
+            ),
+        ),
+        Rule(
+            cel="!has(self.timeLimitSeconds) ||"
+            " self.timeLimitSeconds < (has(self.visibilityTimeoutSeconds) ? self.visibilityTimeoutSeconds : 3600)",
+            message="visibilityTimeoutSeconds (3600 when left out) must be greater than timeLimitSeconds:"
+            " Valkey hands a task out again when it runs longer",
+            holds=lambda self: (
+                self.time_limit_seconds is None or self.time_limit_seconds < self.visibility_timeout_seconds
+            ),
+        ),
+        Rule(
+            cel="!has(self.pool) || self.pool == 'Prefork'"
+            " || !(has(self.timeLimitSeconds) || has(self.softTimeLimitSeconds) || has(self.maxTasksPerChild))",
+            message="timeLimitSeconds, softTimeLimitSeconds and maxTasksPerChild need pool: Prefork",
+            holds=lambda self: (
+                self.pool is Pool.PREFORK
+                or (self.time_limit_seconds, self.soft_time_limit_seconds, self.max_tasks_per_child) == (None,) * 3
+            ),
+        ),
+    )
+
+    app: Annotated[str, Field(max_length=256)]
+    """The Celery app, `module:attribute`, such as `shop.tasks:app`."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Tasks at once in each pod. Default 4."""
+    pool: Pool = Pool.PREFORK
+    """Prefork (the default), Threads or Solo."""
+    results: Results = Results()
+    """The result backend."""
+    visibility_timeout_seconds: Annotated[int, Field(ge=1, le=604_800)] = 3600
+    """After this long an unacknowledged task is handed out again; it must exceed the longest task. Default 3600."""
+    time_limit_seconds: Positive | None = None
+    """A task that runs longer is killed. No limit when left out."""
+    soft_time_limit_seconds: Positive | None = None
+    """A task that runs longer gets SoftTimeLimitExceeded. No limit when left out."""
+    max_tasks_per_child: Positive | None = None
+    """A child process is replaced after so many tasks. Never when left out."""
+
+
+class Celery(CeleryRuntime):
+    """Celery and the queues it serves."""
+
+    queues: tuple[Queue, ...] = Field(
+        default=(Queue(name="celery"),),
+        min_length=1,
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """Queues that the worker serves. Celery's default queue, `celery`, when left out."""
