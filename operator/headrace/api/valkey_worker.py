@@ -75,3 +75,8 @@ class ValkeyWorker(Resource):
 
     kind: Literal["ValkeyWorker"] = "ValkeyWorker"
     spec: ValkeyWorkerSpec
+
+    @property
+    def celery(self) -> Celery:
+        """The Celery app and how it runs."""
+        return self.spec.celery

@@ -67,5 +67,5 @@ def configure(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) ->
     if missing:
         known = ", ".join(task_names(app)) or "none"
         raise FatalConfigurationError(
-            f"outbox.tasks: {', '.join(missing)} is not registered in {worker.spec.celery.app}, which has: {known}."
+            f"outbox.tasks: {', '.join(missing)} is not registered in {worker.celery.app}, which has: {known}."
         )

@@ -27,7 +27,7 @@ class Context:
     @property
     def runs_inline(self) -> bool:
         """Whether a running task keeps the consumer's loop from turning."""
-        return self.worker.spec.celery.pool is Pool.SOLO
+        return self.worker.celery.pool is Pool.SOLO
 
 
 def context_of(app: Any) -> Context:

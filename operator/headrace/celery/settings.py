@@ -25,7 +25,7 @@ def drain_seconds(worker: ValkeyWorker) -> int:
 
 def settings(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
     """The settings; they hold the password in URLs, as Celery wants it. Never log them."""
-    celery, prefix = worker.spec.celery, key_prefix(worker)
+    celery, prefix = worker.celery, key_prefix(worker)
     found: dict[str, Any] = {
         "broker_url": server.redis_url(),
         "broker_read_url": None,
@@ -69,7 +69,7 @@ def settings(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
 
 
 def _results(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
-    results = worker.spec.celery.results
+    results = worker.celery.results
     if not results.enabled:
         return {"result_backend": "disabled://", "task_ignore_result": True}
     return {

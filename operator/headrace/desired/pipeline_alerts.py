@@ -28,7 +28,7 @@ def pipeline_alerts(
         queue_length(process),
         reported("headrace_resource_backlog", pipeline),
     )
-    window = seconds(max(STALLED_SECONDS, process.spec.celery.time_limit_seconds or 0))
+    window = seconds(max(STALLED_SECONDS, process.celery.time_limit_seconds or 0))
     published = selector("headrace_bridge_forwarded_total", namespace=meta.namespace, name=results.metadata.name)
     refused = selector("headrace_bridge_dead_letters_total", stages, namespace=meta.namespace)
     moved = f"(sum(increase({published}[{window}])) or vector(0)) + (sum(increase({refused}[{window}])) or vector(0))"

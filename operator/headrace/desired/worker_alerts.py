@@ -52,7 +52,7 @@ def _not_consuming(worker: ValkeyWorker) -> Alert:
 
     A task that runs for hours on every slot looks the same, so the window is at least the time limit of a task.
     """
-    window = seconds(max(IDLE_SECONDS, worker.spec.celery.time_limit_seconds or 0))
+    window = seconds(max(IDLE_SECONDS, worker.celery.time_limit_seconds or 0))
     received = f"sum(increase({scraped('celery_task_received_total', worker)}[{window}])) > 0"
     return Alert(
         name="HeadraceWorkerNotConsuming",

@@ -52,7 +52,7 @@ def _own_key(resource: Resource, what: str) -> str:
 
 async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Numbers:
     spec = worker.spec
-    queues = [queue.name for queue in spec.celery.queues]
+    queues = [queue.name for queue in worker.celery.queues]
     questions = [("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
     questions.append(("HLEN", _own_key(worker, "unacked")))
     questions += [("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]

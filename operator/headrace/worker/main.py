@@ -48,7 +48,7 @@ def run(config: str | Path) -> int:
         worker = load(ValkeyWorker, config)
         logs.configure(secrets.values, worker.identity)
         server = ValkeyServer.of(worker.spec.valkey, secrets)
-        app = load_app(worker.spec.celery.app)
+        app = load_app(worker.celery.app)
         logs.configure(secrets.values, worker.identity)  # importing the app may have changed it
         configure(app, worker, server)
     except FatalConfigurationError as error:
@@ -77,7 +77,7 @@ def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> in
 
 def _start(app: celery.Celery, worker: ValkeyWorker) -> int:
     """Run Celery in this process until a signal ends it."""
-    runtime = worker.spec.celery
+    runtime = worker.celery
     controller = app.Worker(
         hostname=f"{worker.metadata.name}@{socket.gethostname()}",
         queues=[queue.name for queue in runtime.queues],

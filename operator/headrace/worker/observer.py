@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 def observe(worker: ValkeyWorker, server: ValkeyServer, health: Health, metrics: WorkerMetrics) -> None:
     """Start observing, in a daemon thread of the parent process."""
-    queues = [queue.name for queue in worker.spec.celery.queues]
+    queues = [queue.name for queue in worker.celery.queues]
     outbox = worker.spec.outbox.key if worker.spec.outbox else None
     client, seldom = server.client(), Seldom()
 

@@ -166,7 +166,7 @@ def test_pods_roll_for_a_change_of_config_or_secret_and_for_nothing_else() -> No
     ]
     for resource in same:
         assert template(resource) == before
-    celery = {**worker.spec.celery.to_wire(), "concurrency": 9}
+    celery = {**worker.celery.to_wire(), "concurrency": 9}
     assert template(changed(worker, celery=celery)) != before
     assert template(worker, secrets_hash="other") != before
     assert template(worker, worker_image="headrace-worker:2") == before  # this one has an image of its own
