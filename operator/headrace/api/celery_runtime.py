@@ -36,7 +36,7 @@ class Results(ApiModel):
     """Celery's result backend, in a Valkey database of its own."""
 
     enabled: bool = True
-    """Keep results for `AsyncResult.get()`. Off saves two round trips a task. Default true."""
+    """Keep results for `AsyncResult.get()`. Off saves a round trip a task. Default true."""
     database: Annotated[int, Field(ge=0, le=9999)] = 1
     """Database number. Default 1."""
     expire_seconds: Positive = 86_400

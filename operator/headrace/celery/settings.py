@@ -73,7 +73,8 @@ def _results(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
     if not results.enabled:
         return {"result_backend": "disabled://", "task_ignore_result": True}
     return {
-        "result_backend": server.redis_url(results.database),
+        # by its class, which also works where the distribution's entry points are not installed
+        "result_backend": f"headrace.celery.results:Backend+{server.redis_url(results.database)}",
         "result_expires": results.expire_seconds,
         "result_backend_always_retry": True,
         "redis_socket_timeout": 10,
