@@ -4,10 +4,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from testbed.loopback import HOST, LoopbackServer, free_ports
 from testbed.pulsar_jars import pulsar_jars
 
+_TAKEN_AGAIN = b"re-acquired lock at /ledgers/available/"
+_ATTEMPTS = 4
 IMAGE_SOURCES = Path(__file__).parent / "images" / "pulsar"
 
 
@@ -62,6 +65,24 @@ class Pulsar(LoopbackServer):
             "PULSAR_LOG_CONF": str(IMAGE_SOURCES / "log4j2.properties"),
             "JAVA_TOOL_OPTIONS": f"-Djava.io.tmpdir={self.directory}",
         }
+
+    def start(self) -> Self:
+        """As any server, and with its bookie registered for good.
+
+        A broker that was killed leaves its bookie's registration behind. Now and then the next one (4.0.7, metadata in
+        RocksDB) takes the removal of it for a removal of its own, registers anew, removes what it found, hears of that,
+        and so on for ever, hundreds of times a second: "Not enough non-faulty bookies available". An orderly end
+        leaves nothing behind, and ends it.
+        """
+        for _ in range(_ATTEMPTS):
+            seen = self.log.stat().st_size if self.log.exists() else 0
+            super().start()
+            with self.log.open("rb") as log:
+                log.seek(seen)
+                if log.read().count(_TAKEN_AGAIN) < 10:
+                    return self
+            self.stop()
+        raise ChildProcessError(f"{self.name}'s bookie does not stay registered (the log: {self.log})")
 
     def ready(self) -> bool:
         """Whether the broker can write and read a message (its own health check) and has `public/default`."""

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 
 from tests.faults.scenario import Scenario
 from tests.faults.to_pulsar import KeyedListToPulsar, ListToPulsar, StreamToPulsar
-from tests.faults.to_valkey import PulsarToCelery, PulsarToList, PulsarToStream, SharedPulsarToList
+from tests.faults.to_valkey import (
+    KeySharedPulsarToList,
+    PatternToList,
+    PulsarToCelery,
+    PulsarToList,
+    PulsarToStream,
+    SharedPulsarToList,
+)
 
 SCENARIOS: Mapping[str, type[Scenario]] = {
     "list-to-pulsar": ListToPulsar,
@@ -12,6 +19,8 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "stream-to-pulsar": StreamToPulsar,
     "pulsar-to-list": PulsarToList,
     "pulsar-to-list-shared": SharedPulsarToList,
+    "pulsar-to-list-key-shared": KeySharedPulsarToList,
+    "pattern-to-list": PatternToList,
     "pulsar-to-celery": PulsarToCelery,
     "pulsar-to-stream": PulsarToStream,
 }

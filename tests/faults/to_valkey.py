@@ -86,6 +86,24 @@ class SharedPulsarToList(PulsarToList):
         return [Found(message.number, str(message.number)) for message in super().found()]
 
 
+class KeySharedPulsarToList(SharedPulsarToList):
+    """The same, but that a key's messages go to one consumer at a time."""
+
+    source: Mapping[str, Any] = {"subscriptionType": "KeyShared"}
+
+
+class PatternToList(PulsarToList):
+    """By a pattern, of which the topic and its second generation could be."""
+
+    def document(self, network: Network) -> dict[str, Any]:
+        """Dead letters of all topics go to one."""
+        document = super().document(network)
+        source = document["spec"]["source"]["pulsar"]
+        source["topicsPattern"] = f"{source.pop('topic')}(-second)?"
+        document["spec"]["deadLetter"] = {"topic": f"{self.servers.topic}-{SUBSCRIPTION}-DLQ"}
+        return document
+
+
 class PulsarToCelery(PulsarToList):
     """As Celery tasks, in a queue with the list's name, and in small batches."""
 
