@@ -11,6 +11,8 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 # Made on first use only, so that `make help` is quick.
 PYTHON = $(eval PYTHON := $$(shell testbed/bootstrap.sh))$(or $(PYTHON),$(error there is no Python environment, see above))
 PYTEST = $(PYTHON) -m pytest -o cache_dir=$(CACHE)/pytest
+# Three processes keep two cores busy: most of a test is waiting for a server.
+SIDE_BY_SIDE = --numprocesses=$(or $(PROCESSES),3) --dist=loadgroup
 # Tests begin with a new cluster (it takes 6 s) and stop it when they end, however they end.
 # HEADRACE_KEEP_TESTBED=1 takes the one that runs, and leaves it running.
 DOWN = [ "$$HEADRACE_KEEP_TESTBED" = 1 ] || $(PYTHON) -m testbed down
@@ -30,9 +32,9 @@ demo-down: ## remove the demo and its cluster, leaving nothing but the cache
 
 ##@ Check it
 .PHONY: test
-test: ## all tests: unit, contract, integration, e2e
+test: ## all tests: unit, contract, integration, e2e; in PROCESSES (3) side by side
 	@$(PYTHON) -m testbed prepare cluster
-	@$(WITH_CLUSTER) $(PYTEST)
+	@$(WITH_CLUSTER) $(PYTEST) $(SIDE_BY_SIDE)
 
 .PHONY: test-unit
 test-unit: ## pure layers, the chart, the alerts; no server

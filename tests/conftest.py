@@ -64,12 +64,14 @@ def pytest_sessionstart() -> None:
     leftovers.remove_orphans()
 
 
-# Cheap before dear; and the test bed's own tests stop and start the cluster, so they come before those that fill it.
-ORDER = ("unit/", "integration/test_testbed_", "contract/", "integration/", "faults/", "e2e/")
+# What needs the cluster runs in one process, since there is one cluster, and begins first, since it takes longest. The test
+# bed's own tests stop and start it, so they come before those that fill it. Of the rest the cheap come before the dear.
+CLUSTER = ("integration/test_testbed_", "contract/", "e2e/")
+ORDER = (*CLUSTER, "unit/", "integration/", "faults/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests by folder, in `ORDER`; inside a folder they stay as they are."""
+    """Sort the tests by folder, in `ORDER`; inside a folder they stay as they are. A module's tests stay together."""
     tests = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:
@@ -77,3 +79,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((index for index, prefix in enumerate(ORDER) if name.startswith(prefix)), len(ORDER))
 
     items.sort(key=place)
+    for item in items:
+        needs_cluster = "bare_cluster" in getattr(item, "fixturenames", ()) or place(item) < len(CLUSTER)
+        item.add_marker(pytest.mark.xdist_group("cluster" if needs_cluster else item.path.name))
