@@ -30,6 +30,8 @@ def price(self: Any, order: dict[str, Any]) -> Any:
         os._exit(9)
     if order.get("odd"):
         return {"not json": object()}
+    if order.get("process"):
+        return {"id": order["id"], "process": os.getpid()}
     for _ in range(int(order.get("seconds", 0) * 20)):
         time.sleep(0.05)
     return {"id": order["id"], "price": 7}

@@ -23,6 +23,7 @@ class Pool(StrEnum):
     PREFORK = "Prefork"
     THREADS = "Threads"
     SOLO = "Solo"
+    GEVENT = "Gevent"
 
 
 class Queue(ApiModel):
@@ -72,12 +73,26 @@ class CeleryRuntime(ApiModel):
             ),
         ),
         Rule(
-            cel="!has(self.pool) || self.pool == 'Prefork'"
-            " || !(has(self.timeLimitSeconds) || has(self.softTimeLimitSeconds) || has(self.maxTasksPerChild))",
-            message="timeLimitSeconds, softTimeLimitSeconds and maxTasksPerChild need pool: Prefork",
+            cel="!has(self.pool) || self.pool == 'Prefork' || !(has(self.timeLimitSeconds)"
+            " || has(self.softTimeLimitSeconds) || has(self.maxTasksPerChild) || has(self.maxMemoryPerChildMebibytes))",
+            message="timeLimitSeconds, softTimeLimitSeconds, maxTasksPerChild and maxMemoryPerChildMebibytes"
+            " need pool: Prefork",
             holds=lambda self: (
                 self.pool is Pool.PREFORK
-                or (self.time_limit_seconds, self.soft_time_limit_seconds, self.max_tasks_per_child) == (None,) * 3
+                or (
+                    self.time_limit_seconds,
+                    self.soft_time_limit_seconds,
+                    self.max_tasks_per_child,
+                    self.max_memory_per_child_mebibytes,
+                )
+                == (None,) * 4
+            ),
+        ),
+        Rule(
+            cel="!has(self.pool) || self.pool != 'Solo' || !has(self.concurrency) || self.concurrency == 1",
+            message="pool: Solo runs one task at a time: leave concurrency out, or set it to 1",
+            holds=lambda self: (
+                self.pool is not Pool.SOLO or "concurrency" not in self.model_fields_set or self.concurrency == 1
             ),
         ),
     )
@@ -85,9 +100,9 @@ class CeleryRuntime(ApiModel):
     app: Annotated[str, Field(max_length=256)]
     """The Celery app, `module:attribute`, such as `shop.tasks:app`."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 4
-    """Tasks at once in each pod. Default 4."""
+    """Tasks at once in each pod. Default 4; one with pool Solo."""
     pool: Pool = Pool.PREFORK
-    """Prefork (the default), Threads or Solo."""
+    """Prefork (the default), Threads, Solo, or Gevent for tasks that mostly wait for the network."""
     results: Results = Results()
     """The result backend."""
     visibility_timeout_seconds: Annotated[int, Field(ge=1, le=604_800)] = 3600
@@ -98,6 +113,16 @@ class CeleryRuntime(ApiModel):
     """A task that runs longer gets SoftTimeLimitExceeded. No limit when left out."""
     max_tasks_per_child: Positive | None = None
     """A child process is replaced after so many tasks. Never when left out."""
+    max_memory_per_child_mebibytes: Positive | None = None
+    """A child process that uses more memory is replaced after its task. Never when left out."""
+    not_consuming_seconds: Annotated[int, Field(ge=5, le=86_400)] = 120
+    """A pod that holds no task for so long, while tasks wait in its queues, connects anew, and is restarted when that
+    does not help. Default 120."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks a pod runs at once."""
+        return 1 if self.pool is Pool.SOLO else self.concurrency
 
 
 class Celery(CeleryRuntime):

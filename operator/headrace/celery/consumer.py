@@ -1,3 +1,4 @@
+# mypy: disallow-untyped-calls=False
 """Celery's consumer, with a beating heart for the probes, and nothing dropped: what it cannot run is a dead letter."""
 
 from __future__ import annotations
@@ -5,7 +6,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from celery import bootsteps
 from celery.worker import consumer as celery_consumer
+from celery.worker import state
+from kombu.common import ignore_errors
 
 from headrace.celery import letters
 from headrace.celery.context import context_of
@@ -28,12 +32,44 @@ class Consumer(celery_consumer.Consumer):
     def register_with_event_loop(self, hub: Any) -> None:
         """Let the loop of the prefork pool show that it turns."""
         super().register_with_event_loop(hub)
-        hub.timer.call_repeatedly(1.0, context_of(self.app).tick)
+        hub.timer.call_repeatedly(1.0, self._turn)
 
     def perform_pending_operations(self) -> None:
         """Called at each turn of the loop of the other pools."""
-        context_of(self.app).tick()
+        self._turn()
         super().perform_pending_operations()
+
+    def on_close(self) -> None:
+        """The connection is lost, or the worker stops: what does not run yet belongs to the queue again."""
+        context = context_of(self.app)
+        idle = [request for request in [*context.held] if request not in state.active_requests]
+        super().on_close()
+        if self.connection is not None and self.task_consumer is not None:  # it stops
+            ignore_errors(self, self.task_consumer.cancel)  # or it would get them right back
+            for request in idle:
+                # Celery would keep them until the last running task ended.
+                ignore_errors(self, request.message.requeue)
+        for request in idle:
+            context.held.discard(request)
+
+    def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
+        """Acknowledge or give back: in the loop, or at once when that does not turn any more.
+
+        Under threads nothing would do it until the last task ended, and what ended in time would count as unfinished.
+        """
+        if self.blueprint.state == bootsteps.RUN:
+            return super().call_soon_ack(p, *args, **kwargs)
+        try:
+            return p(*args, **kwargs)
+        except Exception as error:  # whatever the broker's client raises; the task is handed out again
+            _log.warning("a task is not acknowledged: %r", error)
+
+    def _turn(self) -> None:
+        context = context_of(self.app)
+        context.tick()
+        if context.deaf.is_set():
+            context.deaf.clear()
+            raise ConnectionResetError("this worker takes no tasks although some wait; connecting anew")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """No task of that name."""
@@ -60,6 +96,7 @@ class Consumer(celery_consumer.Consumer):
     def _bury(self, message: Any, reason: str, error: str) -> None:
         """Write the dead letter before Celery drops the message."""
         context = context_of(self.app)
+        context.taken += 1
         headers = message.headers if isinstance(message.headers, dict) else {}
         name, task_id = str(headers.get("task") or ""), headers.get("id")
         context.metrics.dead_letters.labels(reason).inc()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
 from headrace.api.celery_runtime import Pool
 from headrace.api.valkey_worker import ValkeyWorker
@@ -23,6 +27,26 @@ class Context:
     metrics: WorkerMetrics
     health: Health
     tick: Tick
+    held: WeakSet[Any] = field(default_factory=WeakSet)
+    """Requests that are neither acknowledged nor given back: running, waiting for a slot, for a time, for a rate."""
+    taken: int = 0
+    """Messages that came from the broker so far."""
+    deaf: threading.Event = field(default_factory=threading.Event)
+    """Set by the observer: the consumer should connect anew."""
+    consumer: Any = None
+    """Celery's consumer, once it is at work."""
+    last_words: str | None = None
+    """Why the process ends by itself; None while it ends only when it is told to."""
+
+    @property
+    def exit_status(self) -> int:
+        """With which status the process ends when it stops."""
+        return os.EX_SOFTWARE if self.last_words else 0
+
+    @property
+    def hostname(self) -> str:
+        """Celery's name of this worker."""
+        return f"{self.worker.metadata.name}@{socket.gethostname()}"
 
     @property
     def runs_inline(self) -> bool:

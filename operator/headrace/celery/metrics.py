@@ -5,6 +5,7 @@ Names and labels of `celery_*` are celery-exporter's, so that its dashboards wor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -24,11 +25,40 @@ class WorkerMetrics:
         self.failed = Counter("celery_task_failed", "Tasks that failed for good.", (*TASK, "exception"), **at)
         self.rejected = Counter("celery_task_rejected", "Messages given back or refused.", TASK, **at)
         self.retried = Counter("celery_task_retried", "Attempts that will be followed by another.", TASK, **at)
+        self.revoked = Counter("celery_task_revoked", "Tasks not run: revoked, or expired.", TASK, **at)
         self.runtime = Histogram("celery_task_runtime", "Run time in seconds of tasks that succeeded.", TASK, **at)
-        self.queue_length = Gauge("celery_queue_length", "Tasks waiting in the queue.", ["queue_name"], **at)
+        self.queue_length = Gauge(
+            "celery_queue_length", "Tasks waiting in the queue, at every priority.", ["queue_name"], **at
+        )
+        self.worker_up = Gauge("celery_worker_up", "1 while this pod takes tasks.", ["hostname"], **at)
+        self.tasks_active = Gauge("celery_worker_tasks_active", "Tasks that run in this pod.", ["hostname"], **at)
+        self.active_consumers = Gauge(
+            "celery_active_consumer_count", "Consumers of the queue in this pod.", ["queue_name"], **at
+        )
+        self.active_workers = Gauge(
+            "celery_active_worker_count", "Workers of the queue in this pod.", ["queue_name"], **at
+        )
+        self.active_processes = Gauge(
+            "celery_active_process_count", "Slots for tasks of the queue in this pod.", ["queue_name"], **at
+        )
         self.dead_letters = Counter("headrace_worker_dead_letters", "Tasks given up for good.", ["reason"], **at)
         self.outbox_length = Gauge("headrace_worker_outbox_length", "Records that the bridge has not taken yet.", **at)
         self.consumers = Gauge("headrace_worker_consumers", "1 while this pod takes tasks.", **at)
+        self.not_consuming = Gauge(
+            "headrace_worker_not_consuming_seconds", "How long tasks wait while this pod holds none.", **at
+        )
+        self.restarts = Counter(
+            "headrace_worker_not_consuming_restarts", "Restarts because this pod took no tasks.", ["what"], **at
+        )
         self.last_task = Gauge(
             "headrace_worker_last_task_timestamp_seconds", "When a task last started or ended.", **at
         )
+
+    def serving(self, hostname: str, queues: Sequence[str], slots: int) -> None:
+        """Say whom this pod serves. No *slots*: nobody, any more."""
+        self.consumers.set(bool(slots))
+        self.worker_up.labels(hostname).set(bool(slots))
+        for queue in queues:
+            self.active_consumers.labels(queue).set(bool(slots))
+            self.active_workers.labels(queue).set(bool(slots))
+            self.active_processes.labels(queue).set(slots)

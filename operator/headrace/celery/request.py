@@ -27,6 +27,8 @@ class Request(celery_request.Request):
         self._celery_on_success: Any = functools.partial(type(self).on_success, self)
         self.__dict__["on_success"] = self._on_success
         self._context_of_worker.metrics.received.labels(*self._labels).inc()
+        self._context_of_worker.taken += 1
+        self._context_of_worker.held.add(self)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """The pool took the task."""
@@ -62,8 +64,22 @@ class Request(celery_request.Request):
             metrics.dead_letters.labels(reasons.get(type(error), "TaskFailed")).inc()
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
+    def revoked(self) -> bool:
+        """Whether the task is not to be run: somebody revoked it, or it expired."""
+        before = self._already_revoked
+        revoked = bool(super().revoked())
+        if revoked and not before:
+            self._context_of_worker.metrics.revoked.labels(*self._labels).inc()
+        return revoked
+
+    def acknowledge(self) -> None:
+        """The task is done with."""
+        super().acknowledge()
+        self._context_of_worker.held.discard(self)
+
     def reject(self, requeue: bool = False) -> None:
         """Give the message back, or refuse it."""
         if not self.acknowledged:
             self._context_of_worker.metrics.rejected.labels(*self._labels).inc()
         super().reject(requeue=requeue)
+        self._context_of_worker.held.discard(self)

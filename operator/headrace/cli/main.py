@@ -61,6 +61,9 @@ def _operator(options: argparse.Namespace) -> int:
 
 
 def _worker(options: argparse.Namespace) -> int:
+    from headrace.worker.greenlets import patch_if_wanted
+
+    patch_if_wanted(options.config)
     from headrace.worker.main import run
 
     return run(options.config)

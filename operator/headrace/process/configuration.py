@@ -42,12 +42,17 @@ def load(model: type[R], path: str | Path) -> R:
 def report_fatal(error: FatalConfigurationError) -> int:
     """Say *error* where ``kubectl describe pod`` shows it, and return the exit status."""
     _log.critical("%s", error)
+    leave_word(str(error))
+    return EXIT_CONFIGURATION
+
+
+def leave_word(text: str) -> None:
+    """Write why the process ends where ``kubectl describe pod`` shows it."""
     target = Path(os.environ.get("HEADRACE_TERMINATION_LOG", "/dev/termination-log"))
     try:
-        target.write_text(f"{error}\n")
+        target.write_text(f"{text}\n")
     except OSError as problem:
         _log.warning("cannot write %s: %s", target, problem.strerror)
-    return EXIT_CONFIGURATION
 
 
 class Secrets:

@@ -25,6 +25,11 @@ class Tick:
         """The loop waits for something whose end is not ours to say; the next turn ends the pause."""
         self._last = None
 
+    @property
+    def paused(self) -> bool:
+        """Whether the loop waits for something whose end is not ours to say."""
+        return self._last is None
+
     def age_seconds(self) -> float:
         """How long ago the loop turned; 0 while it pauses."""
         last = self._last

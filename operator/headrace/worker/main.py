@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
-import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,16 +23,19 @@ from headrace.celery.context import Context
 from headrace.celery.execution import Execution
 from headrace.celery.ledger import Ledger
 from headrace.celery.metrics import WorkerMetrics
-from headrace.celery.settings import drain_seconds, key_prefix
+from headrace.celery.settings import key_prefix
 from headrace.process import logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
 from headrace.process.health import Health
 from headrace.process.http import ProbeServer
 from headrace.process.metrics import exposition
 from headrace.process.valkey_server import ValkeyServer
-from headrace.worker.observer import observe
+from headrace.worker.drain import Drain
+from headrace.worker.observer import Observer
 
 LOOP = "the consumer's loop"
+KIBIBYTES = 1024
+"""In a mebibyte; Celery counts memory in kibibytes."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,26 +67,31 @@ def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> in
     context = Context(worker, execution, ledger, metrics, health, health.loop(LOOP))
     app.headrace = context
     transport.install(_burial(context))
-    _connect_signals(context)
+    drain = Drain(context, LOOP)
+    _connect_signals(context, drain)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, worker))
-    observe(worker, server, health, metrics)
-    code = _start(app, worker)
+    Observer(context, server).start()
+    code = _start(app, context, drain)
     probes.close()
     _log.info("stopped")
+    # Under gevent results complain, as plain text, that their greenlet is gone while the interpreter ends.
+    sys.unraisablehook = lambda _: None
     return code
 
 
-def _start(app: celery.Celery, worker: ValkeyWorker) -> int:
+def _start(app: celery.Celery, context: Context, drain: Drain) -> int:
     """Run Celery in this process until a signal ends it."""
-    runtime = worker.celery
+    runtime = context.worker.celery
+    memory = runtime.max_memory_per_child_mebibytes
     controller = app.Worker(
-        hostname=f"{worker.metadata.name}@{socket.gethostname()}",
+        hostname=context.hostname,
         queues=[queue.name for queue in runtime.queues],
-        concurrency=1 if runtime.pool.value == "Solo" else runtime.concurrency,
+        concurrency=runtime.slots,
         pool=runtime.pool.value.lower(),
         time_limit=runtime.time_limit_seconds,
         soft_time_limit=runtime.soft_time_limit_seconds,
         max_tasks_per_child=runtime.max_tasks_per_child,
+        max_memory_per_child=memory * KIBIBYTES if memory else None,
         without_mingle=True,
         without_gossip=True,
         loglevel="INFO",
@@ -103,38 +109,24 @@ def _start(app: celery.Celery, worker: ValkeyWorker) -> int:
     _log.info("started")
     controller.start()
     # Celery's exit code of a stop by signal says how it ended, not that anything is wrong
-    return 0 if _stopping.is_set() else int(controller.exitcode or 0)
+    return context.exit_status if drain.begun.is_set() else int(controller.exitcode or 0)
 
 
-_stopping = threading.Event()
-
-
-def _connect_signals(context: Context) -> None:
+def _connect_signals(context: Context, drain: Drain) -> None:
     """Hear of readiness and stop. Celery keeps only weak references, hence ``weak=False``."""
 
     def setup_logging(**_: Any) -> None:
         """Our JSON logs stay as they are: a receiver here keeps Celery from setting up its own."""
 
-    def on_ready(**_: Any) -> None:
-        context.metrics.consumers.set(1)
+    def on_ready(sender: Any, **_: Any) -> None:
+        context.consumer = sender
+        runtime = context.worker.celery
+        context.metrics.serving(context.hostname, [queue.name for queue in runtime.queues], runtime.slots)
         context.health.register()
-
-    def on_stop(sig: str = "", **_: Any) -> None:
-        context.metrics.consumers.set(0)
-        context.health.done(LOOP)  # the loop stands still while tasks finish
-        if _stopping.is_set():
-            return
-        _stopping.set()
-        seconds = drain_seconds(context.worker)
-        _log.info("stopping; running tasks have %d s", seconds)
-        # What still runs then is given back to the queue (Celery's cold shutdown), before the pod is killed.
-        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
-        timer.daemon = True
-        timer.start()
 
     signals.setup_logging.connect(setup_logging, weak=False)
     signals.worker_ready.connect(on_ready, weak=False)
-    signals.worker_shutting_down.connect(on_stop, weak=False)
+    drain.connect()
 
 
 def _burial(context: Context) -> transport.Bury:

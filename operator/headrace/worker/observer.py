@@ -1,50 +1,121 @@
-"""Looks at Valkey every few seconds: is it there, and how much waits."""
+"""Looks at Valkey every few seconds: is it there, how much waits, and does this worker take it."""
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from typing import Any
 
+from celery.worker import state
 from valkey.exceptions import ValkeyError
 
-from headrace.api.valkey_worker import ValkeyWorker
-from headrace.celery.metrics import WorkerMetrics
-from headrace.process.health import Health
+from headrace.celery.context import Context
+from headrace.celery.settings import key_prefix
+from headrace.celery.watchdog import HOUR_SECONDS, RESTARTS_PER_HOUR, Remedy, Watchdog
+from headrace.process.configuration import leave_word
 from headrace.process.logs import Seldom
 from headrace.process.valkey_server import ValkeyServer
 
 PERIOD_SECONDS = 5.0
+ALIVE_SECONDS = 10.0
+"""A loop that turned so recently is connected."""
+PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+"""kombu keeps a queue in one list for each priority step."""
 
 _log = logging.getLogger(__name__)
 
 
-def observe(worker: ValkeyWorker, server: ValkeyServer, health: Health, metrics: WorkerMetrics) -> None:
-    """Start observing, in a daemon thread of the parent process."""
-    queues = [queue.name for queue in worker.celery.queues]
-    outbox = worker.spec.outbox.key if worker.spec.outbox else None
-    client, seldom = server.client(), Seldom()
+class Observer:
+    """The observer of one process; it works in a daemon thread of the parent."""
 
-    def look() -> None:
-        pipeline: Any = client.pipeline(transaction=False)
-        for key in (*queues, *([outbox] if outbox else [])):
-            pipeline.llen(key)
-        lengths = pipeline.execute()
-        for queue, length in zip(queues, lengths, strict=False):
-            metrics.queue_length.labels(queue).set(length)
-        if outbox:
-            metrics.outbox_length.set(lengths[-1])
+    def __init__(self, context: Context, server: ValkeyServer) -> None:
+        worker = context.worker
+        self._context = context
+        self._client = server.client()
+        self._queues = [queue.name for queue in worker.celery.queues]
+        self._outbox = worker.spec.outbox.key if worker.spec.outbox else None
+        patience = worker.celery.not_consuming_seconds
+        self._period = min(PERIOD_SECONDS, patience / 5)
+        self._watchdog = Watchdog(patience, self._period)
+        self._restarts = f"{key_prefix(worker)}:restarts:{context.hostname}"
 
-    def run() -> None:
+    def start(self) -> None:
+        """Start observing."""
+        active = self._context.metrics.tasks_active.labels(self._context.hostname)
+        active.set_function(lambda: len(state.active_requests))
+        threading.Thread(target=self._run, name="observer", daemon=True).start()
+
+    def _run(self) -> None:
+        health, seldom = self._context.health, Seldom()
         while True:
             try:
-                look()
+                waiting = self._look()
                 health.connection("valkey", True)
+                self._watch(waiting)
             except (ValkeyError, OSError) as error:
                 health.connection("valkey", False)
+                self._remedy({}, connected=False)
                 if seldom(str(error)):
                     _log.warning("valkey is away (%s: %s)", type(error).__name__, error)
-            time.sleep(PERIOD_SECONDS)
+            time.sleep(self._period)
 
-    threading.Thread(target=run, name="observer", daemon=True).start()
+    def _look(self) -> dict[str, int]:
+        """What waits in each queue; the figures are set."""
+        pipeline: Any = self._client.pipeline(transaction=False)
+        for queue in self._queues:
+            for suffix in PRIORITY_SUFFIXES:
+                pipeline.llen(f"{queue}{suffix}")
+        if self._outbox:
+            pipeline.llen(self._outbox)
+        lengths = pipeline.execute()
+        steps = len(PRIORITY_SUFFIXES)
+        waiting = {queue: sum(lengths[n * steps : (n + 1) * steps]) for n, queue in enumerate(self._queues)}
+        metrics = self._context.metrics
+        for queue, length in waiting.items():
+            metrics.queue_length.labels(queue).set(length)
+        if self._outbox:
+            metrics.outbox_length.set(lengths[-1])
+        return waiting
+
+    def _watch(self, waiting: dict[str, int]) -> None:
+        """Help a consumer that is deaf; what it was told not to serve (``cancel_consumer``) does not count."""
+        tick = self._context.tick
+        connected = not tick.paused and tick.age_seconds() < ALIVE_SECONDS
+        remedy = self._remedy(waiting, connected=connected)
+        if remedy is None or self._context.last_words:
+            return
+        count = self._context.metrics.restarts.labels(remedy.value)
+        if remedy is Remedy.CONSUMER:
+            count.inc()
+            _log.error("tasks wait and this worker takes none; it connects anew")
+            self._context.deaf.set()
+        elif self._may_end():
+            count.inc()
+            self._context.last_words = "tasks wait, this worker takes none, and connecting anew did not help."
+            _log.critical("%s The process ends, to be started anew.", self._context.last_words)
+            leave_word(self._context.last_words)
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            _log.critical("tasks wait, this worker takes none, and %d new starts did not help", RESTARTS_PER_HOUR)
+
+    def _remedy(self, waiting: dict[str, int], *, connected: bool) -> Remedy | None:
+        context = self._context
+        served = context.consumer.app.amqp.queues.consume_from if context.consumer else ()
+        remedy = self._watchdog.look(
+            time.monotonic(),
+            waiting=sum(length for queue, length in waiting.items() if queue in served),
+            held=len(context.held),
+            taken=context.taken,
+            connected=connected,
+        )
+        context.metrics.not_consuming.set(self._watchdog.idle_seconds)
+        return remedy
+
+    def _may_end(self) -> bool:
+        """Whether this pod ended itself seldom enough in the last hour; counted where a new process finds it."""
+        pipeline: Any = self._client.pipeline()
+        pipeline.incr(self._restarts).expire(self._restarts, int(HOUR_SECONDS), nx=True)
+        return int(pipeline.execute()[0]) <= RESTARTS_PER_HOUR

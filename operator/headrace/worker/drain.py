@@ -1,0 +1,69 @@
+"""The staged stop of a Celery worker: finish what runs, give the rest back, end in time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from celery import signals
+
+from headrace.api.celery_runtime import Pool
+from headrace.celery.context import Context
+from headrace.celery.settings import drain_seconds
+
+LAST_SECONDS = 3.0
+"""How long Celery's own cold shutdown may take; it is within the margin that `drain_seconds` keeps."""
+
+_log = logging.getLogger(__name__)
+
+
+class Drain:
+    """Begins with the first SIGTERM; a second one changes nothing."""
+
+    def __init__(self, context: Context, loop: str) -> None:
+        self._context = context
+        self._loop = loop
+        self.begun = threading.Event()
+
+    def connect(self) -> None:
+        """Hear of the stop. Celery keeps only weak references, hence ``weak=False``."""
+        signals.worker_shutting_down.connect(self._begin, weak=False)
+
+    def _begin(self, **_: Any) -> None:
+        worker = self._context.worker
+        if self.begun.is_set():
+            return
+        self.begun.set()
+        self._context.metrics.serving(self._context.hostname, [queue.name for queue in worker.celery.queues], 0)
+        self._context.health.done(self._loop)  # the loop stands still while tasks finish
+        seconds = drain_seconds(worker)
+        _log.info("stopping; running tasks have %d s", seconds)
+        if worker.celery.pool is Pool.PREFORK:
+            # Celery's cold shutdown ends the children and gives their tasks back.
+            _after(seconds, lambda: os.kill(os.getpid(), signal.SIGQUIT))
+            _after(seconds + LAST_SECONDS, self._cut_off)
+        else:
+            # It cannot end a thread, and would end a task of the main thread by an exception of its own.
+            _after(seconds, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Give back what still runs, and end at once, before the pod is killed."""
+        held = [request for request in [*self._context.held] if not request.acknowledged]
+        _log.warning("%d tasks did not end in time; they are given back", len(held))
+        for request in held:
+            try:
+                request.message.requeue()
+            except Exception as error:  # whatever the broker's client raises; its lease gives the task back later
+                _log.warning("%s[%s] is not given back: %r", request.name, request.id, error)
+        logging.shutdown()
+        os._exit(self._context.exit_status)
+
+
+def _after(seconds: float, what: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, what)
+    timer.daemon = True
+    timer.start()

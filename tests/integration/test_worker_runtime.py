@@ -1,0 +1,102 @@
+"""How `headrace worker` runs Celery: its pools, its end, and a consumer that went deaf."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from testbed.valkey import Valkey
+from tests.integration.dataplane import Headrace, Processes, wait_for
+from tests.integration.test_worker_celery import (
+    PREFIX,
+    QUEUE,
+    order,
+    records,
+    runs,
+    runtime,
+    start,
+    wait_for_records,
+    wait_until_settled,
+    worker,
+)
+
+POOLS = ("Prefork", "Threads", "Solo", "Gevent")
+
+
+def waiting(valkey: Valkey) -> list[str]:
+    """The orders in the queue."""
+    with valkey.client() as client:
+        return sorted(json.loads(json.loads(entry)["body"])[0][0]["id"] for entry in client.lrange(QUEUE, 0, -1))
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(valkey: Valkey, processes: Processes, pool: str) -> None:
+    """Also with a second SIGTERM; what waits for its time goes back at once, what runs too long in the end."""
+    document = worker(valkey, terminationGracePeriodSeconds=10, celery=runtime(pool, results={"enabled": False}))
+    running = start(processes, valkey, document).wait_until_ready()
+    order(valkey, id="later", eta="2100-01-01T00:00:00+00:00")
+    if pool != "Solo":
+        order(valkey, id="short", seconds=2)
+        wait_for(lambda: runs(valkey, "short"), "the short one runs")
+    order(valkey, id="long", seconds=600)
+    wait_for(lambda: runs(valkey, "long"), "the long one runs")
+    running.signal(signal.SIGTERM)
+    wait_for(lambda: "stopping" in running.log(), "it stops")
+    running.signal(signal.SIGTERM)
+    order(valkey, id="new")
+    if pool != "Solo":  # its one slot is the consumer's own thread
+        wait_for(lambda: waiting(valkey) == ["later", "new"], "what only waited is given back", 4)
+    assert running.process.wait(15) == 0
+    assert [record["payload"]["id"] for record in records(valkey)] == ([] if pool == "Solo" else ["short"])
+    assert waiting(valkey) == ["later", "long", "new"]
+    assert running.log().count("stopping; running tasks have") == 1
+    with valkey.client() as client:
+        assert client.hlen(f"{PREFIX}:unacked") == 0
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_p1_sigterm_of_a_worker_whose_tasks_end_in_time(valkey: Valkey, processes: Processes, pool: str) -> None:
+    running = start(processes, valkey, worker(valkey, celery=runtime(pool))).wait_until_ready()
+    order(valkey, id="short", seconds=1)
+    wait_for(lambda: runs(valkey, "short"), "it runs")
+    assert running.stop() == 0
+    assert [record["payload"]["id"] for record in records(valkey)] == ["short"]
+    wait_until_settled(valkey)
+
+
+def test_a_child_that_grew_is_replaced(valkey: Valkey, processes: Processes) -> None:
+    document = worker(valkey, celery={"concurrency": 1, "maxMemoryPerChildMebibytes": 1})
+    start(processes, valkey, document).wait_until_ready()
+    for number in range(3):
+        order(valkey, id=f"o{number}", process=True)
+    payloads = [record["payload"] for record in wait_for_records(valkey, 3)]
+    assert len({payload["process"] for payload in payloads}) == 3
+
+
+def test_p5_a_deaf_consumer_connects_anew_and_if_that_does_not_help_starts_anew(
+    valkey: Valkey, processes: Processes
+) -> None:
+    document = worker(valkey, celery={"app": "tests.integration.deaf_tasks:app", "notConsumingSeconds": 5})
+
+    def deaf(connections: int) -> Headrace:
+        environment = {"SHOP_VALKEY": valkey.url, "DEAF": str(connections)}
+        return processes.start("worker", document, environment=environment).wait_until_ready()
+
+    hopeless = deaf(1000)
+    order(valkey, id="first")
+    wait_for(lambda: hopeless.metric("headrace_worker_not_consuming_seconds") > 0, "it is noticed")
+    wait_for(lambda: restarts(hopeless, "Consumer") == 1, "it connects anew")
+    assert hopeless.process.wait(30) == os.EX_SOFTWARE
+    assert "connecting anew did not help" in hopeless.termination()
+    assert waiting(valkey) == ["first"]
+    healed = deaf(1)
+    [record] = wait_for_records(valkey, 1)
+    assert record["payload"]["id"] == "first"
+    assert restarts(healed, "Consumer") == 1
+    assert restarts(healed, "Process") == 0
+    assert healed.process.poll() is None
+
+
+def restarts(running: Headrace, what: str) -> float:
+    return running.metric("headrace_worker_not_consuming_restarts_total", what=what)
