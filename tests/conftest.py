@@ -64,8 +64,9 @@ def pytest_sessionstart() -> None:
     leftovers.remove_orphans()
 
 
-# What needs the cluster runs in one process, since there is one cluster, and begins first, since it takes longest. The test
-# bed's own tests stop and start it, so they come before those that fill it. Of the rest the cheap come before the dear.
+# What needs the cluster runs in one process, since there is one cluster, and begins first, since it takes longest. The
+# test bed's own tests stop and start it, so they come before those that fill it. Of the rest the cheap come before the
+# dear.
 CLUSTER = ("integration/test_testbed_", "contract/", "e2e/")
 ORDER = (*CLUSTER, "unit/", "integration/", "faults/")
 
