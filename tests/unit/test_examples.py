@@ -13,6 +13,7 @@ from headrace.api.hybrid_pipeline import HybridPipeline
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import API_VERSION, Resource, parse
 from headrace.api.valkey_worker import ValkeyWorker
+from headrace.api.worker_modes import Mode
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -76,6 +77,17 @@ def test_every_kind_and_every_way_has_an_example() -> None:
         if isinstance(bridge, PulsarBridge)
     }
     assert ways == {("list", False), ("stream", False), ("pub_sub", False), ("pulsar", True), ("pulsar", False)}
+
+
+def test_every_mode_has_an_example_whose_handler_exists() -> None:
+    every = [each for path in EXAMPLES for each in resources(path.read_text()) if isinstance(each, ValkeyWorker)]
+    assert {worker.spec.mode for worker in every} == set(Mode)
+    polled = {kind for worker in every if (polling := worker.spec.polling) for kind in polling.model_fields_set}
+    assert {"list", "zset", "hash"} <= polled
+    tree = ast.parse((ROOT / "examples" / "shop" / "handlers.py").read_text())
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    wanted = {worker.runtime.handler for worker in every if worker.spec.mode is not Mode.CELERY}
+    assert wanted <= {f"shop.handlers:{name}" for name in defined}
 
 
 def test_examples_can_be_applied_together() -> None:

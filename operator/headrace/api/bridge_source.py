@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -79,7 +79,7 @@ Channels = Annotated[tuple[ValkeyKey, ...], Field(max_length=256, json_schema_ex
 class PubSubSource(ApiModel):
     """Valkey channels. Pub/sub keeps nothing: what is published while no pod is subscribed is lost."""
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="(has(self.channels) && size(self.channels) > 0) || (has(self.patterns) && size(self.patterns) > 0)",
             message="pubSub needs at least one of channels and patterns",

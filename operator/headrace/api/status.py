@@ -160,19 +160,20 @@ class WorkloadStatus(CommonStatus):
 
 
 class QueueStatus(ApiModel):
-    """One queue."""
+    """One queue, or the key that another mode takes messages from."""
 
     name: str
-    """Name of the queue."""
+    """Name of the queue or the key."""
     waiting: int
-    """Tasks that wait."""
+    """Tasks or messages that wait."""
 
 
 class ValkeyWorkerStatus(WorkloadStatus):
     """How a ValkeyWorker is."""
 
     in_flight: int | None = None
-    """Tasks handed to workers and not yet acknowledged."""
+    """Tasks or messages handed to workers and not yet acknowledged; in the modes other than Celery with those that wait
+    for another attempt."""
     outbox: int | None = None
     """Results that wait for the bridge."""
     queues: tuple[QueueStatus, ...] = Field(

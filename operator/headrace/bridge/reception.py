@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import closing
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
+from prometheus_client import Counter
 from valkey.exceptions import ResponseError
 
 from headrace.api.bridge_source import PubSubSource
 from headrace.bridge.channels import ChannelReader, Command
 from headrace.bridge.entry import published
 from headrace.bridge.lease import Lease
-from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.scripts import FencedError, raise_if_fenced, script, script_text
 from headrace.bridge.tape import Place, Tape, Where
 from headrace.process.health import Health
@@ -49,6 +49,14 @@ def received_key(prefix: str) -> str:
     return f"{prefix}:received"
 
 
+class ReceptionMetrics(Protocol):
+    """What is counted here."""
+
+    gaps: Counter
+    discarded: Counter
+    """By reason."""
+
+
 class Reception:
     """The loop of one pub/sub source. Runs in a thread of its own, with Valkey connections of its own."""
 
@@ -59,7 +67,7 @@ class Reception:
         lease: Lease,
         server: ValkeyServer,
         health: Health,
-        metrics: BridgeMetrics,
+        metrics: ReceptionMetrics,
         stop: Stop,
     ) -> None:
         self._source = source

@@ -17,17 +17,19 @@ ALLOWED_IN_FULL = "#!lua flags=allow-oom\n"
 """Begins a script that a Valkey above its `maxmemory` runs too."""
 
 
-def script(client: valkey.Valkey, *names: str, in_full: bool = False) -> Script:
-    """The script of this folder's `.lua` files *names*, one behind the other, bound to *client*.
+HERE = Path(__file__).parent
+
+
+def script(client: valkey.Valkey, *names: str, in_full: bool = False, folder: Path = HERE) -> Script:
+    """The script of a folder's `.lua` files *names*, one behind the other, bound to *client*.
 
     *in_full*: a full Valkey runs it too. For what moves messages away, which is what empties it.
     """
-    return client.register_script((ALLOWED_IN_FULL if in_full else "") + script_text(*names))
+    return client.register_script((ALLOWED_IN_FULL if in_full else "") + script_text(*names, folder=folder))
 
 
-def script_text(*names: str) -> str:
-    """The text of this folder's `.lua` files *names*, one behind the other."""
-    folder = Path(__file__).parent
+def script_text(*names: str, folder: Path = HERE) -> str:
+    """The text of a folder's `.lua` files *names*, one behind the other."""
     return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
 
 

@@ -86,7 +86,7 @@ class StreamEntries:
         self._spec = spec
         self._state_key = f"{prefix}:cut-state"
         self._lease = lease
-        self._trim = script(client, "trim")
+        self._trim = script(client, "fence", "trim")
         self._trimmed = 0.0
         self.key = spec.key
         start = "0-0" if spec.initial_position is InitialPosition.EARLIEST else "$"

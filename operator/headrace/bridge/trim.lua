@@ -1,9 +1,6 @@
 -- Remove from a stream what every group of it has read and acknowledged.
--- KEYS: stream, owner    ARGV: token
+-- KEYS: stream
 -- Returns how many entries went.
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then
-  return redis.error_reply('FENCED another replica holds the lease')
-end
 local function parts(id)
   local milliseconds, number = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(milliseconds), tonumber(number)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
-import traceback
-from typing import Any
 
 import celery
 
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery.settings import settings
+from headrace.process.attribute import load_attribute
 from headrace.process.configuration import FatalConfigurationError
 from headrace.process.valkey_server import ValkeyServer
 
@@ -21,27 +18,12 @@ BUILT_IN = "celery."
 
 def load_app(path: str) -> celery.Celery:
     """Import ``module:attribute``; raise ``FatalConfigurationError`` that says why it cannot be."""
-    module_name, _, attribute = path.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise FatalConfigurationError(
-            f"celery.app: cannot import {module_name}: there is no module {error.name} in this image."
-        ) from None
-    except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise FatalConfigurationError(
-            f"celery.app: importing {module_name} failed: {type(error).__name__}: {error}"
-            f" (in {where.filename}, line {where.lineno})."
-        ) from error
-    for name in attribute.split("."):
-        found = getattr(found, name, None)
+    module, found = load_attribute("celery.app", path)
     if not isinstance(found, celery.Celery):
-        apps = [name for name, value in vars(sys.modules[module_name]).items() if isinstance(value, celery.Celery)]
+        attribute = path.partition(":")[2]
+        apps = [name for name, value in vars(module).items() if isinstance(value, celery.Celery)]
         hint = f"; it has {', '.join(apps)}" if apps else ""
-        raise FatalConfigurationError(f"celery.app: {module_name} has no Celery app named {attribute}{hint}.")
+        raise FatalConfigurationError(f"celery.app: {module.__name__} has no Celery app named {attribute}{hint}.")
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import random
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -19,6 +18,7 @@ from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery import letters
 from headrace.celery.app import BUILT_IN
 from headrace.celery.ledger import Ledger
+from headrace.process.retry import wait_seconds
 from headrace.tasks import Refused
 
 _log = logging.getLogger(__name__)
@@ -30,12 +30,6 @@ class TaskLostError(Exception):
 
 class TaskFailedError(Exception):
     """A failure that Celery's parent process must not see as it is."""
-
-
-def wait_seconds(retry: RetryPolicy, attempt: int) -> float:
-    """How long to wait after failed *attempt* (1 is the first)."""
-    ceiling = retry.backoff.longest_seconds(attempt)
-    return random.uniform(ceiling / 2, ceiling) if retry.backoff.jitter else ceiling
 
 
 class Execution:

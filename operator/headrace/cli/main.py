@@ -64,7 +64,7 @@ def _worker(options: argparse.Namespace) -> int:
     from headrace.worker.greenlets import patch_if_wanted
 
     patch_if_wanted(options.config)
-    from headrace.worker.main import run
+    from headrace.worker.entry import run
 
     return run(options.config)
 

@@ -9,6 +9,7 @@ from headrace.api.bridge_source import PulsarSource
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
 from headrace.api.valkey_worker import ValkeyWorker
+from headrace.api.worker_modes import Mode
 from headrace.desired.pod_monitor import job_label
 from headrace.desired.promql import largest, matches, matches_expression, selector
 from headrace.desired.workload import Workload
@@ -17,7 +18,9 @@ from headrace.desired.workload import Workload
 def backlog(resource: Workload) -> str:
     """What waits at the source of *resource*: messages, list entries or tasks. One number, without labels."""
     if isinstance(resource, ValkeyWorker):
-        return largest(queue_length(resource), reported("headrace_resource_backlog", resource))
+        celery = resource.spec.mode is Mode.CELERY
+        waiting = queue_length(resource) if celery else own("headrace_worker_backlog", resource)
+        return largest(waiting, reported("headrace_resource_backlog", resource))
     known = [own("headrace_bridge_backlog", resource), reported("headrace_resource_backlog", resource)]
     if resource.spec.source.pulsar:
         known.append(broker_sum("pulsar_subscription_back_log", resource.spec.source.pulsar))

@@ -26,7 +26,7 @@ STUCK_SECONDS = 300
 CIRCUIT_SECONDS = 60
 """How long a circuit breaker may be open before somebody hears of it."""
 
-TASK_REASONS = ("Refused", "TaskFailed", "TaskNotFound", "WorkerLost")
+TASK_REASONS = ("HandlerFailed", "Refused", "TaskFailed", "TaskNotFound", "WorkerLost")
 """Reasons of dead letters that workers write."""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from headrace.api.connection import ValkeyConnection
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
 from headrace.api.valkey_worker import ValkeyWorker
+from headrace.api.worker_modes import Mode
+from headrace.reconcile import mode_numbers
 from headrace.reconcile.address import seen_from_operator
 from headrace.reconcile.limits import limits
 from headrace.reconcile.limits import questions as limit_questions
@@ -52,6 +55,9 @@ def _own_key(resource: Resource, what: str) -> str:
 
 async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Numbers:
     spec = worker.spec
+    if spec.mode is not Mode.CELERY:
+        asked = mode_numbers.questions(worker, _own_key(worker, "")[:-1], time.time())
+        return mode_numbers.numbers(worker, await _ask(worker, credentials, asked))
     queues = [queue.name for queue in worker.celery.queues]
     questions = [("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
     questions.append(("HLEN", _own_key(worker, "unacked")))
@@ -115,11 +121,9 @@ def _texts(answer: Any) -> dict[str, str] | None:
 
 def _lag(groups: Sequence[Mapping[str, Any]], name: str) -> int | None:
     """What a group of a stream has not read, and what is pending; None when Valkey does not know."""
-    for group in groups:
-        if group["name"] == name.encode():
-            lag = group["lag"]
-            return None if lag is None else int(lag) + int(group["pending"])
-    return None
+    lag = mode_numbers.lag(groups, name)
+    pending = sum(int(group["pending"]) for group in groups if group["name"] == name.encode())
+    return None if lag is None else lag + pending
 
 
 async def _ask(

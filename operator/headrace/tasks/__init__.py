@@ -1,10 +1,14 @@
-"""The kit for people who write tasks."""
+"""The kit for people who write tasks and handlers."""
 
 from __future__ import annotations
 
+from headrace.tasks.message import Message
+
+__all__ = ["Message", "Refused"]
+
 
 class Refused(Exception):  # noqa: N818 - it reads as what a task does
-    """Raise it in a task to refuse its input for good: no retry, a dead letter with the reason.
+    """Raise it in a task or a handler to refuse its input for good: no retry, a dead letter with the reason.
 
     >>> raise Refused("the flight was cancelled")
     """

@@ -1,10 +1,9 @@
-"""``headrace worker``: the process of a ValkeyWorker's pod."""
+"""The process of a worker in mode Celery."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import warnings
 from pathlib import Path
@@ -25,7 +24,7 @@ from headrace.celery.ledger import Ledger
 from headrace.celery.metrics import WorkerMetrics
 from headrace.celery.settings import key_prefix
 from headrace.process import logs
-from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
+from headrace.process.configuration import Secrets
 from headrace.process.health import Health
 from headrace.process.http import ProbeServer
 from headrace.process.metrics import exposition
@@ -40,20 +39,12 @@ KIBIBYTES = 1024
 _log = logging.getLogger(__name__)
 
 
-def run(config: str | Path) -> int:
-    """Run the worker until SIGTERM; returns the exit status: 0, or 78 when the configuration is wrong."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery brings its own handler
-    secrets = Secrets()
-    logs.configure(secrets.values)
-    try:
-        worker = load(ValkeyWorker, config)
-        logs.configure(secrets.values, worker.identity)
-        server = ValkeyServer.of(worker.spec.valkey, secrets)
-        app = load_app(worker.celery.app)
-        logs.configure(secrets.values, worker.identity)  # importing the app may have changed it
-        configure(app, worker, server)
-    except FatalConfigurationError as error:
-        return report_fatal(error)
+def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
+    """Run Celery until SIGTERM; returns the exit status. Raises ``FatalConfigurationError``."""
+    server = ValkeyServer.of(worker.spec.valkey, secrets)
+    app = load_app(worker.celery.app)
+    logs.configure(secrets.values, worker.identity)  # importing the app may have changed it
+    configure(app, worker, server)
     return _serve(app, worker, server)
 
 

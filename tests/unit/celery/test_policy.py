@@ -8,10 +8,10 @@ from headrace.api.policy import Backoff, Retry
 from headrace.api.resource import parse
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery import letters
-from headrace.celery.execution import wait_seconds
 from headrace.celery.settings import drain_seconds, settings
 from headrace.celery.transport import problem_of
 from headrace.process.configuration import Secrets
+from headrace.process.retry import wait_seconds
 from headrace.process.valkey_server import ValkeyServer
 
 

@@ -88,6 +88,17 @@ RESOURCES = {
             "spec": {"valkey": _CONNECTIONS["valkey"], "celery": {"app": "shop.tasks:app"}},
         },
     ),
+    "listening": parse(
+        ValkeyWorker,
+        {
+            "metadata": {"name": "listening", "namespace": "shop", "uid": "7"},
+            "spec": {
+                "mode": "PubSub",
+                "valkey": _CONNECTIONS["valkey"],
+                "pubSub": {"channels": ["news"], "handler": "shop.handlers:on_news"},
+            },
+        },
+    ),
     "pipeline": parse(
         HybridPipeline,
         {

@@ -187,6 +187,53 @@ SITUATIONS = [
     ),
     # channels
     case(
+        "HeadraceWorkerMessagesLost",
+        "listening",
+        "the buffer is full, and there was a gap right after the start",
+        {
+            own("headrace_worker_dropped_total", "listening", reason="BufferFull"): "0x10 500x30",
+            own("headrace_worker_gaps_total", "listening"): "_x10 1x30",
+        },
+        at="5m",
+        firing=2,
+    ),
+    quiet("HeadraceWorkerMessagesLost", "listening", "none", {own("headrace_worker_gaps_total", "listening"): "0x80"}),
+    case(
+        "HeadraceWorkerFailureRate",
+        "listening",
+        "six a second, of a handler",
+        {own("headrace_worker_failed_total", "listening", exception="ValueError"): "0+90x80"},
+        at="3m",
+    ),
+    case(
+        "HeadraceWorkerBacklogCritical",
+        "listening",
+        "the pods see 10001",
+        {own("headrace_worker_backlog", "listening", pod="a"): "10001x80"},
+    ),
+    quiet(
+        "HeadraceWorkerNotConsuming",
+        "listening",
+        "messages wait, and are taken",
+        {
+            own("headrace_worker_backlog", "listening", pod="a"): "5x200",
+            own("headrace_worker_received_total", "listening", pod="a"): "0+1x200",
+            up("listening", "worker"): "1x200",
+        },
+        at="31m",
+    ),
+    case(
+        "HeadraceWorkerNotConsuming",
+        "listening",
+        "messages wait, and nobody takes one",
+        {
+            own("headrace_worker_backlog", "listening", pod="a"): "5x200",
+            own("headrace_worker_received_total", "listening", pod="a"): "9x200",
+            up("listening", "worker"): "1x200",
+        },
+        at="31m",
+    ),
+    case(
         "HeadraceBridgeMessagesLost",
         "news",
         "the buffer is full, and there was a gap right after the start",

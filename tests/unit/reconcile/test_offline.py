@@ -27,7 +27,7 @@ def test_the_plan_of_a_bridge_shows_what_happens_to_pulsar() -> None:
 def test_the_plan_says_what_is_wrong() -> None:
     broken = body("ValkeyWorker", status=False)
     del broken["spec"]["celery"]
-    assert "# Problem: spec.celery: Field required" in plan(broken)
+    assert "mode: Celery and the block celery go together" in plan(broken)
 
 
 @pytest.mark.parametrize("metadata", [None, "x", {"name": "y"}])

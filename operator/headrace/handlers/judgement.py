@@ -1,0 +1,107 @@
+"""What becomes of a message after an attempt. Pure but for the jitter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+
+from headrace.api.policy import Retry
+from headrace.api.valkey_worker import ValkeyWorker
+from headrace.celery import letters
+from headrace.handlers.reading import whole
+from headrace.handlers.reservations import Delivery, Settling, Verdict
+from headrace.process.retry import wait_seconds
+from headrace.tasks import Message, Refused
+
+
+class Fate(Enum):
+    """How an attempt ended."""
+
+    SUCCEEDED = auto()
+    RETRIED = auto()
+    BURIED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The end of one attempt."""
+
+    verdict: Verdict
+    fate: Fate
+    exception: str = ""
+    reason: str = ""
+    error: str = ""
+
+
+class Judge:
+    """The rules of one ValkeyWorker."""
+
+    def __init__(self, worker: ValkeyWorker) -> None:
+        spec = worker.spec
+        self._source = worker.identity
+        self._retry = spec.retry
+        self._max_attempts = (spec.retry or Retry()).max_attempts
+        targets = [spec.outbox.key if spec.outbox else None, spec.dead_letter.key if spec.dead_letter else None]
+        self.lists: tuple[str, ...] = tuple(key for key in targets if key is not None)
+        """Where records may go: results to the first when there is an outbox, dead letters to the last."""
+        self._results = 1 if spec.outbox else 0
+        self._letters = len(self.lists)
+
+    def lost(self, delivery: Delivery, message: Message | None) -> Judgement | None:
+        """The end of a message that was started in vain too often; None when it may start."""
+        if delivery.attempt <= self._max_attempts:
+            return None
+        times = delivery.attempt - 1
+        return self._bury(delivery, message, "WorkerLost", f"its worker went away {times} times while it ran.", times)
+
+    def unreadable(self, delivery: Delivery, error: Exception) -> Judgement:
+        """The end of what is no message."""
+        return self._bury(delivery, None, "InvalidRecord", str(error), delivery.attempt)
+
+    def succeeded(self, delivery: Delivery, message: Message, value: Any) -> Judgement:
+        """The handler returned *value*. None gives no result."""
+        if value is None or not self._results:
+            return Judgement(Verdict(delivery.id, Settling.DONE), Fate.SUCCEEDED)
+        try:
+            record = orjson.dumps(letters.result(value, _headers(message)))
+        except TypeError as error:
+            text = f"the return value is not JSON: {error}."
+            return self._bury(delivery, message, "HandlerFailed", text, delivery.attempt, "TypeError")
+        return Judgement(Verdict(delivery.id, Settling.DONE, 0, self._results, record), Fate.SUCCEEDED)
+
+    def failed(self, delivery: Delivery, message: Message, error: BaseException) -> Judgement:
+        """The handler raised *error*."""
+        name = type(error).__name__
+        if isinstance(error, Refused):
+            return self._bury(delivery, message, "Refused", error.reason, delivery.attempt, name)
+        if self._retry is not None and delivery.attempt < self._max_attempts:
+            wait = int(wait_seconds(self._retry, delivery.attempt) * 1000)
+            return Judgement(Verdict(delivery.id, Settling.RETRY, wait), Fate.RETRIED, name, error=f"{name}: {error}")
+        return self._bury(delivery, message, "HandlerFailed", f"{name}: {error}", delivery.attempt, name)
+
+    def _bury(
+        self, delivery: Delivery, message: Message | None, reason: str, error: str, attempts: int, exception: str = ""
+    ) -> Judgement:
+        record = b""
+        if self._letters:
+            raw = whole(delivery) if message is None or isinstance(message.payload, bytes) else None
+            letter = letters.dead_letter(
+                reason=reason,
+                error=error,
+                attempts=attempts,
+                source=self._source,
+                headers=_headers(message),
+                payload=message.payload if message else None,
+                raw=raw if message is None or raw is None else message.payload,
+            )
+            record = orjson.dumps(letter)
+        verdict = Verdict(delivery.id, Settling.DONE, 0, self._letters, record)
+        return Judgement(verdict, Fate.BURIED, exception or reason, reason, error)
+
+
+def _headers(message: Message | None) -> dict[str, Any]:
+    """Headers as the records know them."""
+    return {"headrace": {"properties": dict(message.headers)}} if message else {}

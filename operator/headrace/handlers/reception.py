@@ -1,0 +1,79 @@
+"""What receives from channels for a worker: one pod writes to the list that all pods take from, the others listen."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from valkey.exceptions import ValkeyError
+
+from headrace.api.worker_modes import PubSub
+from headrace.bridge.lease import Lease
+from headrace.bridge.reception import Reception
+from headrace.bridge.scripts import FencedError
+from headrace.handlers.metrics import HandlerMetrics
+from headrace.process.health import Health
+from headrace.process.logs import Seldom
+from headrace.process.stop import Stop
+from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
+
+RENEW_SECONDS = 1.0
+END_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class SharedReception:
+    """A reception and its lease, in two threads."""
+
+    def __init__(
+        self, source: PubSub, prefix: str, server: ValkeyServer, health: Health, metrics: HandlerMetrics
+    ) -> None:
+        self._stop = Stop()
+        self._lease = Lease(server.client(), prefix)
+        self._health = health
+        self._loop = "the loop of the channels' lease"
+        self._tick = health.loop(self._loop)
+        reception = Reception(source, prefix, self._lease, server, health, metrics, self._stop)
+        self._receiving = threading.Thread(target=reception.run, name="reception", daemon=True)
+        self._holding = threading.Thread(target=self._hold, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to receive."""
+        self._receiving.start()
+        self._holding.start()
+
+    def stop(self) -> None:
+        """Begin to put away what was received, and to let another pod go on."""
+        self._stop.request()
+
+    def join(self) -> None:
+        """Wait until it did."""
+        self._receiving.join(END_SECONDS)
+        self._holding.join(END_SECONDS)
+
+    def _hold(self) -> None:
+        seldom = Seldom()
+        while not self._stop or self._receiving.is_alive():
+            self._tick()
+            try:
+                if self._lease.held:
+                    self._lease.renew()
+                elif not self._stop:
+                    self._lease.acquire()
+            except FencedError:
+                self._lease.held = False
+            except VALKEY_TROUBLE as error:
+                self._lease.held = False
+                if seldom(str(error)):
+                    _log.warning("cannot hold the lease of the channels (%s); trying again", error)
+            if self._stop:
+                self._receiving.join(RENEW_SECONDS)
+            else:
+                self._stop.wait(RENEW_SECONDS)
+        self._health.done(self._loop)
+        try:
+            if self._lease.held:
+                self._lease.release()
+        except (FencedError, ValkeyError, OSError):
+            _log.info("the lease of the channels ends by itself")

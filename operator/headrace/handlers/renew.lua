@@ -1,0 +1,8 @@
+-- Keep what we hold.    ARGV 6...: ids
+for index = 6, #ARGV do
+  local id = ARGV[index]
+  if mine(id) then
+    redis.call('ZADD', LEASES, 'XX', whole(NOW + LEASE), id)
+    refresh(id)
+  end
+end

@@ -1,0 +1,190 @@
+"""The loop of a worker with a plain handler: take, run, settle."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import valkey
+from valkey.exceptions import ValkeyError
+
+from headrace.handlers.handler import Ended, Slots
+from headrace.handlers.judgement import Fate, Judge, Judgement
+from headrace.handlers.metrics import HandlerMetrics
+from headrace.handlers.place import Place
+from headrace.handlers.reading import UnreadableError
+from headrace.handlers.reservations import Delivery, Reservations, Settling, Verdict
+from headrace.process.health import Health
+from headrace.process.logs import Seldom
+from headrace.process.stop import Backoff, Stop
+from headrace.process.valkey_server import VALKEY_TROUBLE
+
+LOOP = "the loop of the handler"
+TURN_SECONDS = 0.5
+"""The longest wait; the stop is looked at so often."""
+ORPHANS_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Takes as many messages as there are free slots, so a message that was taken is at work at once."""
+
+    def __init__(
+        self,
+        place: Place,
+        reservations: Reservations,
+        slots: Slots,
+        judge: Judge,
+        health: Health,
+        metrics: HandlerMetrics,
+        stop: Stop,
+        *,
+        concurrency: int,
+        batch_size: int,
+    ) -> None:
+        self._place = place
+        self._reservations = reservations
+        self._slots = slots
+        self._judge = judge
+        self._health = health
+        self._tick = health.loop(LOOP)
+        self._metrics = metrics
+        self._stop = stop
+        self._concurrency = concurrency
+        self._batch_size = batch_size
+        self._running: dict[str, Delivery] = {}
+        self._judged: list[Judgement] = []
+        self._not_before = 0.0
+        self._orphans_at = 0.0
+        self._backoff = Backoff()
+        self._seldom = Seldom()
+
+    def held(self) -> list[str]:
+        """The ids of all that is not settled; for the thread that renews the leases."""
+        return [*list(self._running), *[judged.verdict.id for judged in list(self._judged)]]
+
+    def run(self) -> None:
+        """Work until the stop."""
+        while not self._stop:
+            self._turn(taking=True)
+        self._metrics.consumers.set(0)
+
+    def drain(self, seconds: float) -> None:
+        """Let what runs end, for at most so long; what still runs then is handed back."""
+        _log.info("stopping; running messages have %d s", seconds)
+        deadline = time.monotonic() + seconds
+        while (self._running or self._judged) and time.monotonic() < deadline:
+            self._turn(taking=False)
+        self._hand_back()
+        self._health.done(LOOP)
+
+    def _turn(self, *, taking: bool) -> None:
+        self._tick()
+        for ended in self._slots.ended(self._patience(taking)):
+            self._judge_end(ended)
+        try:
+            self._settle()
+            if taking and len(self._running) < self._concurrency and time.monotonic() >= self._not_before:
+                self._take()
+            self._backoff.reset()
+            self._health.connection("valkey", True)
+        except VALKEY_TROUBLE as error:
+            self._health.connection("valkey", False)
+            if self._seldom(str(error)):
+                _log.warning("valkey does not serve us (%s: %s); waiting", type(error).__name__, error)
+            time.sleep(self._backoff.next_seconds())
+
+    def _patience(self, taking: bool) -> float:
+        """How long to wait for a handler to end."""
+        if self._judged or (not self._running and not taking):
+            return 0.0
+        if taking and len(self._running) < self._concurrency:
+            return min(max(0.0, self._not_before - time.monotonic()), TURN_SECONDS)
+        return TURN_SECONDS
+
+    def _take(self) -> None:
+        most = min(self._batch_size, self._concurrency - len(self._running))
+        now = time.monotonic()
+        orphans = self._place.has_orphans and now >= self._orphans_at
+        found, deleted = self._reservations.take(most, orphans=orphans)
+        if orphans:
+            self._orphans_at = now + ORPHANS_SECONDS
+        self._health.register()
+        self._metrics.consumers.set(1)
+        if deleted:
+            self._metrics.discarded.labels("Deleted").inc(deleted)
+            _log.warning("%d entries that were to be handled again had been deleted from the stream", deleted)
+        for delivery in found:
+            self._begin(delivery)
+        self._metrics.in_flight.set(len(self._running))
+        self._not_before = 0.0 if len(found) == most else now + self._place.pause_seconds
+
+    def _begin(self, delivery: Delivery) -> None:
+        self._metrics.received.inc()
+        try:
+            message = self._place.read(delivery)
+        except UnreadableError as error:
+            self._end(self._judge.unreadable(delivery, error))
+            return
+        lost = self._judge.lost(delivery, message)
+        if lost is not None:
+            self._end(lost)
+            return
+        self._running[delivery.id] = delivery
+        self._slots.start(delivery, message)
+
+    def _judge_end(self, ended: Ended) -> None:
+        self._metrics.seconds.observe(ended.seconds)
+        if ended.error is None:
+            self._end(self._judge.succeeded(ended.delivery, ended.message, ended.value))
+        else:
+            self._end(self._judge.failed(ended.delivery, ended.message, ended.error))
+
+    def _end(self, judged: Judgement) -> None:
+        self._judged.append(judged)  # first, for the leases of both are renewed
+        self._running.pop(judged.verdict.id, None)
+
+    def _settle(self) -> None:
+        if not self._judged:
+            return
+        judged = list(self._judged)
+        ours = self._reservations.settle([each.verdict for each in judged])
+        del self._judged[: len(judged)]
+        self._metrics.in_flight.set(len(self._running))
+        for each, was_ours in zip(judged, ours, strict=True):
+            self._count(each, was_ours)
+
+    def _count(self, judged: Judgement, was_ours: bool) -> None:
+        metrics, identity = self._metrics, judged.verdict.id
+        if not was_ours:
+            metrics.leases_lost.inc()
+            _log.warning("%s had been taken over by another pod; what was made of it here is dropped", identity)
+        elif judged.fate is Fate.SUCCEEDED:
+            metrics.succeeded.inc()
+        elif judged.fate is Fate.RETRIED:
+            metrics.retried.inc()
+            _log.info("%s is tried again: %s", identity, judged.error)
+        else:
+            metrics.failed.labels(judged.exception).inc()
+            metrics.dead_letters.labels(judged.reason).inc()
+            _log.warning("%s failed for good: %s: %s", identity, judged.reason, judged.error)
+
+    def _hand_back(self) -> None:
+        """Let others begin what is not done. The newest goes first, so that the oldest is in front again."""
+        verdicts = [Verdict(each, Settling.BACK) for each in reversed(self._running)]
+        try:
+            self._settle()
+            if verdicts:
+                self._reservations.settle(verdicts)
+                _log.info("%d messages were handed back", len(verdicts))
+        except VALKEY_TROUBLE as error:
+            _log.warning("valkey is away (%s); what is not done is taken over when its leases end", error)
+
+
+def leave(place: Place, client: valkey.Valkey) -> None:
+    """Say goodbye; without Valkey others find out by themselves."""
+    try:
+        place.leave(client)
+    except (ValkeyError, OSError) as error:
+        _log.info("cannot say goodbye to valkey: %s", error)

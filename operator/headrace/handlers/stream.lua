@@ -1,0 +1,109 @@
+-- Entries of a stream. They stay in it, pending in the group, so a message is only its id.
+-- ARGV 3...: group, consumer, where a new group begins
+local GROUP, CONSUMER, INITIAL = ARGV[3], ARGV[4], ARGV[5]
+local WAITING, PAGE = 'headrace:waiting', 100
+
+local function parts(id)
+  local milliseconds, number = string.match(id, '^(%d+)-?(%d*)$')
+  return tonumber(milliseconds), tonumber(number) or 0
+end
+
+local function before(one, other)
+  local milliseconds, number = parts(one)
+  local others_milliseconds, others_number = parts(other)
+  return milliseconds < others_milliseconds or (milliseconds == others_milliseconds and number < others_number)
+end
+
+local function last_id()
+  local newest = redis.call('XREVRANGE', SOURCE, '+', '-', 'COUNT', 1)[1]
+  return newest and newest[1] or '0-0'
+end
+
+-- A group that was there and is gone goes on where it was, unless the stream is another one by now.
+local function make_group()
+  local read = redis.call('HGET', MESSAGES, 'read')
+  local start = INITIAL
+  if read then
+    start = before(last_id(), read) and '0-0' or read
+  elseif start == '$' then
+    start = last_id()
+  end
+  redis.call('XGROUP', 'CREATE', SOURCE, GROUP, start, 'MKSTREAM')
+  redis.call('HSET', MESSAGES, 'read', start)
+end
+
+local function check()
+  local problem = wrong_type('stream')
+  if problem then
+    return problem
+  end
+  local asked = redis.pcall('XPENDING', SOURCE, GROUP)
+  if asked.err then
+    if string.sub(asked.err, 1, 7) ~= 'NOGROUP' then
+      return asked.err
+    end
+    make_group()
+  end
+end
+
+local function size_of(fields)
+  local size = 0
+  for _, part in ipairs(fields) do
+    size = size + #part
+  end
+  return size
+end
+
+-- FORCE: also what a group that was destroyed had pending, for our own list of leases still has it.
+local function fetch(id)
+  local found = redis.call('XCLAIM', SOURCE, GROUP, CONSUMER, 0, id, 'FORCE')[1]
+  if found then
+    return SOURCE, '', found[2], size_of(found[2])
+  end
+end
+
+local function fresh(most, hand, full)
+  local count = math.min(most, 16)
+  while most > 0 and not full() do
+    local answer = redis.call('XREADGROUP', 'GROUP', GROUP, CONSUMER, 'COUNT', count, 'STREAMS', SOURCE, '>')
+    local found = answer and answer[1][2] or {}
+    for _, entry in ipairs(found) do
+      hand(entry[1], SOURCE, '', entry[2], size_of(entry[2]))
+      redis.call('HSET', MESSAGES, 'read', entry[1])
+    end
+    if #found < count then
+      return
+    end
+    most = most - #found
+    count = math.min(most, 16)
+  end
+end
+
+-- What a consumer took that is none of ours, or whose lease nobody knows: due at once.
+local function adopt(start)
+  local found = redis.call('XPENDING', SOURCE, GROUP, 'IDLE', LEASE, start, '+', PAGE)
+  for _, entry in ipairs(found) do
+    if not redis.call('ZSCORE', LEASES, entry[1]) then
+      redis.call('HSETNX', ATTEMPTS, entry[1], entry[4])
+      redis.call('ZADD', LEASES, whole(NOW), entry[1])
+    end
+  end
+  return #found == PAGE and '(' .. found[PAGE][1] or '-'
+end
+
+local function forget(id)
+  redis.pcall('XACK', SOURCE, GROUP, id)
+end
+
+local function put_back()
+  return false
+end
+
+-- It waits under the name of a consumer that is never removed.
+local function rest(id)
+  redis.pcall('XCLAIM', SOURCE, GROUP, WAITING, 0, id, 'JUSTID')
+end
+
+local function refresh(id)
+  redis.pcall('XCLAIM', SOURCE, GROUP, CONSUMER, 0, id, 'JUSTID')
+end

@@ -1,0 +1,43 @@
+-- Take messages: first those whose lease or wait is over, then new ones.
+-- ARGV 6...: most messages, bytes after which no more are taken, where to look for orphans or ''
+-- Returns the messages (id, attempt, key, what else there is, payload), the ids whose payload somebody deleted,
+-- and where to look for orphans next.
+local most, room = tonumber(ARGV[6]), tonumber(ARGV[7])
+local rows, bytes = {}, 0
+
+local function full()
+  return bytes >= room
+end
+
+local function hand(id, key, extra, payload, size)
+  local attempt = redis.call('HINCRBY', ATTEMPTS, id, 1)
+  redis.call('HSET', OWNERS, id, OWNER)
+  redis.call('ZADD', LEASES, whole(NOW + LEASE), id)
+  rows[#rows + 1] = {id, attempt, key, extra, payload}
+  bytes = bytes + size
+end
+
+local problem = check()
+if problem then
+  return redis.error_reply(problem)
+end
+local deleted, cursor = {}, ''
+if ARGV[8] ~= '' then
+  cursor = adopt(ARGV[8])
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', whole(NOW), 'LIMIT', 0, most)) do
+  if full() then
+    break
+  end
+  local key, extra, payload, size = fetch(id)
+  if key then
+    hand(id, key, extra, payload, size)
+  else
+    deleted[#deleted + 1] = id
+    release(id)
+  end
+end
+if #rows < most and not full() then
+  fresh(most - #rows, hand, full)
+end
+return {rows, deleted, cursor}
