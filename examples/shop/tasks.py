@@ -3,10 +3,14 @@
 from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 
 from headrace.tasks import Refused
 
 app = Celery("shop")
+app.conf.beat_schedule = {
+    "remind": {"task": "shop.tasks.remind", "schedule": crontab(hour=9, minute=0)},
+}
 
 PRICES_IN_CENTS = {"cup": 850, "pot": 3900, "tea": 1250}
 
@@ -18,3 +22,9 @@ def price(order: dict[str, Any]) -> dict[str, Any]:
         raise Refused(f"no such article: {order['article']}")
     cents = PRICES_IN_CENTS[order["article"]] * order["quantity"]
     return {"order_id": order["order_id"], "cents": cents}
+
+
+@app.task(name="shop.tasks.remind")
+def remind() -> None:
+    """Each morning at nine, where the worker sends periodic tasks (`celery.beat`)."""
+    print("orders that nobody paid for are looked up")  # noqa: T201

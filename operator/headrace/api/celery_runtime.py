@@ -44,6 +44,13 @@ class Results(ApiModel):
     """How long a result is kept. Default 86400."""
 
 
+class Beat(ApiModel):
+    """Celery's scheduler of periodic tasks, in the worker's own pods; one is active, the others stand by."""
+
+    enabled: bool = False
+    """Send the entries of the app's `beat_schedule` when they are due. Default false."""
+
+
 class CeleryRuntime(ApiModel):
     """How Celery runs; the settings that lose messages by default are fixed to safe values."""
 
@@ -135,3 +142,5 @@ class Celery(CeleryRuntime):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """Queues that the worker serves. Celery's default queue, `celery`, when left out."""
+    beat: Beat = Beat()
+    """Periodic tasks."""

@@ -44,6 +44,10 @@ def configure(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) ->
         raise FatalConfigurationError(
             f"celery.app: loading its tasks failed: {type(error).__name__}: {error}."
         ) from error
+    if worker.celery.beat.enabled and not app.conf.beat_schedule:
+        raise FatalConfigurationError(
+            f"celery.beat: {worker.celery.app} has no beat_schedule: add periodic tasks to it, or leave beat out."
+        )
     wanted = worker.spec.outbox.tasks if worker.spec.outbox else ()
     missing = [name for name in wanted if name not in app.tasks]
     if missing:

@@ -50,6 +50,11 @@ class WorkerMetrics:
         self.restarts = Counter(
             "headrace_worker_not_consuming_restarts", "Restarts because this pod took no tasks.", ["what"], **at
         )
+        self.beat_active = Gauge("headrace_worker_beat_active", "1 while this pod sends the periodic tasks.", **at)
+        self.beat_sent = Counter("headrace_worker_beat_sent", "Periodic tasks sent by this pod.", ["entry"], **at)
+        self.beat_skipped = Counter(
+            "headrace_worker_beat_skipped", "Periodic tasks that could not be made.", ["entry"], **at
+        )
         self.last_task = Gauge(
             "headrace_worker_last_task_timestamp_seconds", "When a task last started or ended.", **at
         )

@@ -29,6 +29,7 @@ from headrace.process.health import Health
 from headrace.process.http import ProbeServer
 from headrace.process.metrics import exposition
 from headrace.process.valkey_server import ValkeyServer
+from headrace.worker.beat import Beat
 from headrace.worker.drain import Drain
 from headrace.worker.observer import Observer
 
@@ -62,6 +63,8 @@ def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> in
     _connect_signals(context, drain)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, worker))
     Observer(context, server).start()
+    if worker.celery.beat.enabled:
+        Beat(app, context, server, drain.begun).start()
     code = _start(app, context, drain)
     probes.close()
     _log.info("stopped")
