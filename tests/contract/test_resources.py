@@ -274,6 +274,18 @@ REFUSED = [
     ),
     (
         "ValkeyWorker",
+        put("celery", {"app": "a:b", "pool": "Gevent", "maxMemoryPerChildMebibytes": 512}),
+        "need pool: Prefork",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        put("celery", {"app": "a:b", "pool": "Solo", "concurrency": 2}),
+        "pool: Solo runs one task at a time: leave concurrency out, or set it to 1",
+        None,
+    ),
+    (
+        "ValkeyWorker",
         put("valkey.tls", {"caSecretRef": {"name": "ca", "key": "ca.crt"}}),
         "tls needs a url that begins with valkeys://",
         None,
