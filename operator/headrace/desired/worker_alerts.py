@@ -36,6 +36,8 @@ def worker_alerts(worker: ValkeyWorker) -> tuple[Alert, ...]:
             _not_consuming(worker),
             pods_down(worker),
         ]
+        if worker.spec.celery and worker.spec.celery.beat.enabled:
+            alerts.append(_beat_inactive(worker))
     return tuple(alerts)
 
 
@@ -97,4 +99,17 @@ def _not_consuming(worker: ValkeyWorker) -> Alert:
         for_seconds=DOWN_SECONDS,
         summary=f"ValkeyWorker {worker.metadata.namespace}/{worker.metadata.name} takes no {what}",
         description=f"{{{{ $value | humanize }}}} {what} wait, pods are up, and none of them has taken one.",
+    )
+
+
+def _beat_inactive(worker: ValkeyWorker) -> Alert:
+    """Pods are up, and none of them sends the periodic tasks: nothing fails, so nothing else would say it."""
+    active = own("headrace_worker_beat_active", worker)
+    return Alert(
+        name="HeadraceWorkerBeatInactive",
+        severity="critical",
+        expression=f"sum({active}) < 1 unless {nobody_up(worker)}",
+        for_seconds=DOWN_SECONDS,
+        summary=f"No pod of ValkeyWorker {worker.metadata.namespace}/{worker.metadata.name} sends the periodic tasks",
+        description="Pods are up, and none of them sends what beat_schedule says.",
     )

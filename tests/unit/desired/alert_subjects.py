@@ -85,7 +85,10 @@ RESOURCES = {
         ValkeyWorker,
         {
             "metadata": {"name": "pricing", "namespace": "shop", "uid": "3"},
-            "spec": {"valkey": _CONNECTIONS["valkey"], "celery": {"app": "shop.tasks:app"}},
+            "spec": {
+                "valkey": _CONNECTIONS["valkey"],
+                "celery": {"app": "shop.tasks:app", "beat": {"enabled": True}},
+            },
         },
     ),
     "listening": parse(

@@ -21,6 +21,8 @@ from tests.unit.desired.alert_subjects import (
     up,
 )
 
+BEAT_OF_A = own("headrace_worker_beat_active", "pricing", pod="a")
+
 SITUATIONS = [
     # too much waits: whoever knows it, says it
     case("PulsarBacklogCritical", "ingest", "the pods see 10001", {BACKLOG: "10001x80"}),
@@ -427,6 +429,19 @@ SITUATIONS = [
     ),
     quiet("HeadraceWorkerNotConsuming", "pricing", "nothing to do", {QUEUE: "0x200", **PRICING_UP}, at="25m"),
     quiet("HeadraceWorkerNotConsuming", "pricing", "no pod is up: another alert", {QUEUE: "3x200"}, at="25m"),
+    case(
+        "HeadraceWorkerBeatInactive",
+        "pricing",
+        "two pods, none of them active",
+        {BEAT_OF_A: "0x80", own("headrace_worker_beat_active", "pricing", pod="b"): "0x80", **PRICING_UP},
+    ),
+    quiet(
+        "HeadraceWorkerBeatInactive",
+        "pricing",
+        "another pod took over",
+        {BEAT_OF_A: "1x20 0x60", own("headrace_worker_beat_active", "pricing", pod="b"): "0x24 1x56", **PRICING_UP},
+    ),
+    quiet("HeadraceWorkerBeatInactive", "pricing", "no pod is up: another alert", {BEAT_OF_A: "0x80"}),
     # the pipeline as a whole
     case("HeadracePipelineStalled", "pipeline", "events wait and nothing comes out", STAGES_WAIT, at="30m"),
     case(
