@@ -98,6 +98,19 @@ def outward(source: Json, **sink: Any) -> Change:
     return change
 
 
+def handled(mode: str, **blocks: Json) -> Change:
+    """A change that makes a worker one with a handler."""
+
+    def change(spec: Json) -> None:
+        del spec["celery"]
+        spec["mode"] = mode
+        spec.update(copy.deepcopy(blocks))
+        runtime = spec[f"{mode[0].lower()}{mode[1:]}"]
+        runtime.setdefault("handler", "shop.handlers:on_order")
+
+    return change
+
+
 REFUSED = [
     ("PulsarBridge", put("sorce", {}), 'unknown field "spec.sorce"', None),
     ("PulsarBridge", put("source.valkey", {"list": {"key": "orders"}}), "source needs one of valkey and pulsar", None),
@@ -288,6 +301,57 @@ REFUSED = [
         "ValkeyWorker",
         put("valkey.tls", {"caSecretRef": {"name": "ca", "key": "ca.crt"}}),
         "tls needs a url that begins with valkeys://",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        drop("celery"),
+        "mode: Celery and the block celery go together: write both, or neither",
+        None,
+    ),
+    ("ValkeyWorker", put("mode", "Polling"), "mode: Polling and the block polling go together", None),
+    (
+        "ValkeyWorker",
+        put("stream", {"key": "orders", "handler": "shop.handlers:on_order"}),
+        "mode: Stream and the block stream go together",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        handled("PubSub", pubSub={"channels": ["news"]}, celery=WORKER["celery"]),
+        "mode: Celery and the block celery go together",
+        None,
+    ),
+    ("ValkeyWorker", handled("Polling", polling={}), "polling needs one of list, zset and hash", None),
+    (
+        "ValkeyWorker",
+        handled("Polling", polling={"list": {"key": "a"}, "zset": {"key": "b"}}),
+        "polling needs one of list, zset and hash",
+        None,
+    ),
+    ("ValkeyWorker", handled("PubSub", pubSub={}), "pubSub needs at least one of channels and patterns", None),
+    (
+        "ValkeyWorker",
+        handled("Polling", polling={"list": {"key": "a"}, "handler": "on_order"}),
+        "handler must read module:attribute, such as shop.handlers:on_order",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        handled("Stream", stream={"key": "a", "format": "Raw"}),
+        "format: Raw needs payloadField, the field that holds the bytes",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        handled("Stream", stream={"key": "a"}, outbox={"key": "results", "windowSeconds": 5}),
+        "outbox.tasks and outbox.windowSeconds go with mode: Celery: leave them out",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        put("outbox", {"key": "results"}),
+        "outbox needs tasks in mode: Celery: name those whose results are handed over",
         None,
     ),
     ("ValkeyWorker", put("pod.env", [{"name": "A"}]), "an env entry needs one of value and valueFrom", None),

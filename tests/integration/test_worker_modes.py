@@ -1,5 +1,6 @@
 """`headrace worker` in the modes Polling, Stream and PubSub, with a real Valkey and real processes."""
 
+import asyncio
 import json
 import signal
 import time
@@ -9,6 +10,11 @@ from typing import Any
 
 import pytest
 
+from headrace.api.resource import parse
+from headrace.api.valkey_worker import ValkeyWorker
+from headrace.reconcile.secrets import Credentials
+from headrace.reconcile.snapshot import Numbers
+from headrace.reconcile.valkey_numbers import ask_valkey
 from testbed.valkey import Valkey
 from tests.integration.dataplane import Headrace, Processes, resource, wait_for
 
@@ -95,14 +101,14 @@ def runs(valkey: Valkey, name: str) -> int:
 
 
 def freeze_at_work(running: Headrace, valkey: Valkey) -> bool:
-    """Freeze a worker; whether it holds messages then, beside the four that one held which was killed."""
+    """Freeze a worker; whether it holds messages then, beside those of two others."""
     running.signal(signal.SIGSTOP)
     wait_for(running.frozen, "the worker is frozen")
     with valkey.client() as client:
-        held = sum(int(client.hlen(f"{PREFIX}:{kind}:owners")) for kind in ("polled", "stream"))
-    if held <= 4:
+        owners = {owner for kind in ("polled", "stream") for owner in client.hvals(f"{PREFIX}:{kind}:owners")}
+    if len(owners) < 3:
         running.signal(signal.SIGCONT)
-    return held > 4
+    return len(owners) == 3
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -146,16 +152,16 @@ def test_p7_results_retries_and_dead_letters(valkey: Valkey, processes: Processe
 def test_p1_p2_killed_and_frozen_workers_lose_nothing_and_no_result_comes_twice(
     valkey: Valkey, processes: Processes, place: str
 ) -> None:
-    orders = [{"id": str(number), "seconds": 0.05} for number in range(300)]
+    orders = [{"id": str(number), "seconds": 0.05} for number in range(200)]
     document = worker(place, valkey, retry={"maxAttempts": 9})
-    killed, frozen = start(processes, valkey, document), start(processes, valkey, document)
-    killed.wait_until_ready(), frozen.wait_until_ready()
+    killed, frozen, other = (start(processes, valkey, document) for _ in range(3))
+    for each in (killed, frozen, other):
+        each.wait_until_ready()
     put(valkey, place, *orders)
     wait_for(lambda: len(records(valkey)) > 40, "some are done")
-    killed.kill()
     wait_for(lambda: freeze_at_work(frozen, valkey), "the second worker is frozen")
-    other = start(processes, valkey, document).wait_until_ready()
-    wait_for(lambda: len(results(valkey)) == 300, "every order has its result")
+    killed.kill()
+    wait_for(lambda: len(results(valkey)) == 200, "every order has its result")
     frozen.signal(signal.SIGCONT)
     wait_for(lambda: frozen.metric("headrace_worker_leases_lost_total") > 0, "what it did late is dropped")
     assert results(valkey) == {order["id"]: 1 for order in orders}
@@ -301,6 +307,30 @@ def test_raw_payloads_and_fields_as_one_object(valkey: Valkey, processes: Proces
     assert wait_for_records(valkey, 1)[0]["payload"]["id"] == "7"
     [letter] = wait_for_records(valkey, 1, LETTERS)
     assert (letter["reason"], letter["error"]) == ("InvalidRecord", "id is not UTF-8.")
+
+
+def test_the_operator_counts_what_waits_and_what_is_at_work(valkey: Valkey, processes: Processes) -> None:
+    def numbers(place: str) -> Numbers:
+        document = worker(place, valkey, block={"concurrency": 1})
+        return asyncio.run(ask_valkey(parse(ValkeyWorker, document), Credentials()))
+
+    with valkey.client() as client:
+        for place in PLACES:
+            client.flushall()
+            put(valkey, place, *({"id": str(number), "seconds": 60} for number in range(3)))
+            if place == "zset":
+                client.zadd(KEY, {"not due": time.time() + 900})
+            at_work = 0
+            if place in ("list", "stream"):
+                running = start(processes, valkey, worker(place, valkey, block={"concurrency": 1}))
+                wait_for(lambda place=place: numbers(place).in_flight == 1, "one is at work")  # type: ignore[misc]
+                running.end()
+                at_work = 1
+            found = numbers(place)
+            assert (found.backlog, found.in_flight, found.queues) == (3 - at_work, at_work, ((KEY, 3 - at_work),))
+            assert (found.outbox, found.dead_letters) == (0, 0)
+        client.lpush(f"{PREFIX}:received", "4:newshello")
+        assert (numbers("channel").backlog, numbers("channel").queues) == (1, ())
 
 
 @pytest.mark.parametrize(
