@@ -269,12 +269,6 @@ REFUSED = [
     ("ValkeyWorker", put("celery.pool", "Eventlet"), "Unsupported value", "Input should be 'Prefork'"),
     (
         "ValkeyWorker",
-        put("celery.timeLimitSeconds", 4000),
-        "visibilityTimeoutSeconds (3600 when left out) must be greater than timeLimitSeconds",
-        None,
-    ),
-    (
-        "ValkeyWorker",
         put("celery", {"app": "a:b", "timeLimitSeconds": 5, "softTimeLimitSeconds": 5}),
         "softTimeLimitSeconds must be less than timeLimitSeconds",
         None,

@@ -86,7 +86,13 @@ def wait_for_records(valkey: Valkey, number: int, key: str = OUTBOX, seconds: fl
 def wait_until_settled(valkey: Valkey) -> None:
     """Nothing waits and nothing is unacknowledged."""
     with valkey.client() as client:
-        wait_for(lambda: client.llen(QUEUE) + client.hlen(f"{PREFIX}:unacked") == 0, "all is acknowledged")
+        wait_for(lambda: client.llen(QUEUE) + held(valkey) == 0, "all is acknowledged")
+
+
+def held(valkey: Valkey) -> int:
+    """Messages that workers hold."""
+    with valkey.client() as client:
+        return sum(client.hlen(key) for key in client.scan_iter(f"{PREFIX}:unacked:*"))
 
 
 def runs(valkey: Valkey, name: str) -> int:
@@ -187,18 +193,12 @@ def test_p7_a_task_beyond_its_time_limit_ends_as_a_dead_letter(valkey: Valkey, p
 
 
 def test_p1_p2_a_killed_worker_loses_nothing(valkey: Valkey, processes: Processes) -> None:
-    """Killed while both of its slots are busy, so that nothing is on its way between a list and the worker.
-
-    There the stock transport can lose a task, whatever the settings (docs/dataplane.md).
-    """
-    document = worker(valkey, celery={"visibilityTimeoutSeconds": 3, "results": {"enabled": False}})
+    document = worker(valkey, celery={"results": {"enabled": False}})
     names = [f"o{number}" for number in range(6)]
     for name in names:
         order(valkey, id=name, seconds=2)
     first = start(processes, valkey, document).wait_until_ready()
     wait_for(lambda: sum(runs(valkey, name) for name in names) == 2, "both slots are busy")
-    with valkey.client() as client:
-        wait_for(lambda: client.hlen(f"{PREFIX}:unacked") == 2, "both tasks are written down")
     first.kill()
     start(processes, valkey, document)
     wait_for_records(valkey, 6, seconds=60)

@@ -71,15 +71,6 @@ class CeleryRuntime(ApiModel):
             ),
         ),
         Rule(
-            cel="!has(self.timeLimitSeconds) ||"
-            " self.timeLimitSeconds < (has(self.visibilityTimeoutSeconds) ? self.visibilityTimeoutSeconds : 3600)",
-            message="visibilityTimeoutSeconds (3600 when left out) must be greater than timeLimitSeconds:"
-            " Valkey hands a task out again when it runs longer",
-            holds=lambda self: (
-                self.time_limit_seconds is None or self.time_limit_seconds < self.visibility_timeout_seconds
-            ),
-        ),
-        Rule(
             cel="!has(self.pool) || self.pool == 'Prefork' || !(has(self.timeLimitSeconds)"
             " || has(self.softTimeLimitSeconds) || has(self.maxTasksPerChild) || has(self.maxMemoryPerChildMebibytes))",
             message="timeLimitSeconds, softTimeLimitSeconds, maxTasksPerChild and maxMemoryPerChildMebibytes"
@@ -112,8 +103,6 @@ class CeleryRuntime(ApiModel):
     """Prefork (the default), Threads, Solo, or Gevent for tasks that mostly wait for the network."""
     results: Results = Results()
     """The result backend."""
-    visibility_timeout_seconds: Annotated[int, Field(ge=1, le=604_800)] = 3600
-    """After this long an unacknowledged task is handed out again; it must exceed the longest task. Default 3600."""
     time_limit_seconds: Positive | None = None
     """A task that runs longer is killed. No limit when left out."""
     soft_time_limit_seconds: Positive | None = None

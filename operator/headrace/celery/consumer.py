@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
@@ -48,7 +49,7 @@ class Consumer(celery_consumer.Consumer):
             ignore_errors(self, self.task_consumer.cancel)  # or it would get them right back
             for request in idle:
                 # Celery would keep them until the last running task ended.
-                ignore_errors(self, request.message.requeue)
+                ignore_errors(self, partial(_return, request.message))
         for request in idle:
             context.held.discard(request)
 
@@ -117,10 +118,17 @@ class Consumer(celery_consumer.Consumer):
             payload=payload,
             raw=raw,
         )
-        if isinstance(task_id, str) and task_id:
-            context.ledger.publish(task_id, target, record)
-        else:
-            context.ledger.push(target, record)
+        known = task_id if isinstance(task_id, str) and task_id else None
+        context.ledger.publish(known, target, record, message.delivery_tag)
+
+
+def _return(message: Any) -> None:
+    """Give a message back that no task has begun with, so that it does not count as a delivery where that is known."""
+    give_back = getattr(message.channel, "give_back", None)
+    if give_back is None:
+        message.requeue()
+    else:
+        give_back(message.delivery_tag)
 
 
 def _bytes(body: Any) -> bytes:

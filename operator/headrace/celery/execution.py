@@ -140,8 +140,8 @@ class Execution:
             self._give_up(task, args, kwargs, "TaskFailed", text, attempt)
             raise TaskFailedError(text) from error
         assert self._outbox is not None
-        if not self._ledger.publish(request.id, self._outbox.key, letters.result(value, _headers(request))):
-            _log.info("%s[%s] had its result published before", task.name, request.id)
+        record = letters.result(value, _headers(request))
+        self._ledger.publish(request.id, self._outbox.key, record, _tag(request))
 
     def _give_up(self, task: Any, args: Any, kwargs: Any, reason: str, error: str, attempts: int) -> None:
         request, target = task.request, self.letter_target(task.name)
@@ -157,7 +157,12 @@ class Execution:
             headers=headers,
             payload=letters.task_payload(task.name, request.id, args, kwargs, headers),
         )
-        self._ledger.publish(request.id, target, record)
+        self._ledger.publish(request.id, target, record, _tag(request))
+
+
+def _tag(request: Any) -> object:
+    """The delivery tag of the task's message."""
+    return (request.properties or {}).get("delivery_tag")
 
 
 def _headers(request: Any) -> dict[str, Any]:

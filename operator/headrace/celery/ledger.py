@@ -13,6 +13,9 @@ import orjson
 import valkey
 from valkey.exceptions import ValkeyError
 
+from headrace.celery.transport.keys import Keys, Push, parts_of
+from headrace.celery.transport.link import STAGE
+from headrace.celery.transport.owner import stage
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff
 from headrace.process.valkey_server import ValkeyServer
@@ -26,12 +29,12 @@ T = TypeVar("T")
 class Ledger:
     """Writes to Valkey, from whatever process it is called in; waits as long as Valkey is away.
 
-    The caller's task is not acknowledged before the write is done, so waiting loses nothing.
+    The caller's task is not acknowledged before, so waiting loses nothing.
     """
 
     def __init__(self, server: ValkeyServer, prefix: str, window_seconds: int) -> None:
         self._server = server
-        self._prefix = prefix
+        self._prefix, self._keys = prefix, Keys(prefix)
         self._window = window_seconds
         self._client: tuple[int, valkey.Valkey] | None = None
         self._seldom = Seldom()
@@ -39,22 +42,37 @@ class Ledger:
         self._publish_once = (folder / "publish_once.lua").read_text(encoding="utf-8")
         self._started_again = (folder / "started_again.lua").read_text(encoding="utf-8")
 
-    def publish(self, task_id: str, target: str, record: dict[str, Any]) -> bool:
-        """Push *record* to the list *target*; False when the task had its record before."""
-        body = orjson.dumps(record)
-        keys = [f"{self._prefix}:done:{task_id}", target]
-        return bool(self._persist(self._publish_once, keys, [self._window, body]) == 1)
+    def push_of(self, task_id: str | None, target: str, record: dict[str, Any]) -> Push:
+        """What pushes *record* to the list *target*, once a task."""
+        mark = f"{self._prefix}:done:{task_id}" if task_id else None
+        return Push(target, orjson.dumps(record), mark, self._window)
+
+    def publish(self, task_id: str | None, target: str, record: dict[str, Any], tag: object) -> None:
+        """Push *record* to the list *target*, unless the task had its record before.
+
+        When the message with the delivery tag *tag* is held by our transport, that happens with its acknowledgement,
+        if the message is still this worker's then; else at once.
+        """
+        push, parts = self.push_of(task_id, target, record), parts_of(str(tag))
+        if parts is None:
+            self._push(push)
+        elif not stage(str(tag), push):
+            owner, number = parts
+            keys = [self._keys.unacked(owner), self._keys.staged(owner)]
+            if not self._persist(STAGE.text, keys, [number, push.packed()]):
+                _log.warning("the task %s was given to another worker meanwhile; its record here is dropped", task_id)
+
+    def _push(self, push: Push) -> None:
+        if push.mark is None:
+            self._wait_for(lambda client: client.lpush(push.target, push.record))
+        elif not self._persist(self._publish_once, [push.mark, push.target], [push.window_seconds, push.record]):
+            _log.info("a record of %s was published before", push.mark)
 
     def started_again(self, task_id: str) -> int | None:
         """How often the task was handed out again, this time included; None when it is done already."""
         keys = [f"{self._prefix}:done:{task_id}", f"{self._prefix}:lost:{task_id}"]
         times = int(self._persist(self._started_again, keys, [self._window]))
         return None if times < 0 else times
-
-    def push(self, target: str, record: dict[str, Any]) -> None:
-        """Push *record* without a mark: for messages that have no task id."""
-        body = orjson.dumps(record)
-        self._wait_for(lambda client: client.lpush(target, body))
 
     def _persist(self, text: str, keys: list[str], arguments: list[Any]) -> Any:
         return self._wait_for(lambda client: client.register_script(text)(keys=keys, args=arguments))

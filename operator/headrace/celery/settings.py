@@ -10,7 +10,6 @@ from headrace.process.valkey_server import ValkeyServer
 
 SHUTDOWN_MARGIN_SECONDS = 5
 """Kept of the pod's grace period to give unfinished tasks back."""
-RESTORE_SECONDS = 10
 
 
 def key_prefix(worker: ValkeyWorker) -> str:
@@ -25,20 +24,13 @@ def drain_seconds(worker: ValkeyWorker) -> int:
 
 def settings(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
     """The settings; they hold the password in URLs, as Celery wants it. Never log them."""
-    celery, prefix = worker.celery, key_prefix(worker)
+    celery = worker.celery
     found: dict[str, Any] = {
-        "broker_url": server.redis_url(),
+        "broker_url": server.celery_url(),
         "broker_read_url": None,
         "broker_write_url": None,
         "broker_transport_options": {
-            # Keys of its own: with the shared default, the shortest visibility timeout of all apps on the
-            # database would win, and one worker would hand out another's tasks.
-            "unacked_key": f"{prefix}:unacked",
-            "unacked_index_key": f"{prefix}:unacked_index",
-            "unacked_mutex_key": f"{prefix}:unacked_mutex",
-            "visibility_timeout": celery.visibility_timeout_seconds,
-            "unacked_restore_interval": RESTORE_SECONDS,
-            "unacked_restore_throttle": 1,
+            "key_prefix": key_prefix(worker),
             # Without a timeout a publish on a half-open connection hangs for ever.
             "socket_timeout": 30,
             "socket_connect_timeout": 5,
@@ -74,7 +66,7 @@ def _results(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
         return {"result_backend": "disabled://", "task_ignore_result": True}
     return {
         # by its class, which also works where the distribution's entry points are not installed
-        "result_backend": f"headrace.celery.results:Backend+{server.redis_url(results.database)}",
+        "result_backend": f"headrace.celery.results:Backend+{server.celery_url(results.database)}",
         "result_expires": results.expire_seconds,
         "result_backend_always_retry": True,
         "redis_socket_timeout": 10,

@@ -65,11 +65,11 @@ class ValkeyServer:
             **tls,
         )
 
-    def redis_url(self, database: int | None = None) -> str:
-        """The URL as Celery knows it (it has no ``valkey://``). It holds the password: never log it."""
+    def celery_url(self, database: int | None = None) -> str:
+        """The URL for Celery, of broker or results. It holds the password: never log it."""
         login = ""
         if self.password is not None:
             login = f"{quote(self.username or '', safe='')}:{quote(self.password, safe='')}@"
         host = f"[{self.host}]" if ":" in self.host else self.host
         number = self.database if database is None else database
-        return f"{'rediss' if self.tls else 'redis'}://{login}{host}:{self.port}/{number}"
+        return f"{'valkeys' if self.tls else 'valkey'}://{login}{host}:{self.port}/{number}"

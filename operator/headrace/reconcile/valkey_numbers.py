@@ -33,6 +33,15 @@ _PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 """kombu keeps a queue in one list for each priority step (``Channel.sep``, ``DEFAULT_PRIORITY_STEPS``)."""
 
 
+_IN_FLIGHT = """
+local held = 0
+for _, owner in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  held = held + redis.call('HLEN', ARGV[1] .. owner)
+end
+return held
+"""
+"""Adds up what each consumer holds (``headrace.celery.transport.keys``)."""
+
 _Question = tuple[str, ...]
 """A command that only reads, and its arguments."""
 
@@ -59,8 +68,8 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
         asked = mode_numbers.questions(worker, _own_key(worker, "")[:-1], time.time())
         return mode_numbers.numbers(worker, await _ask(worker, credentials, asked))
     queues = [queue.name for queue in worker.celery.queues]
-    questions = [("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
-    questions.append(("HLEN", _own_key(worker, "unacked")))
+    questions: list[_Question] = [("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
+    questions.append(("EVAL_RO", _IN_FLIGHT, "1", _own_key(worker, "owners"), _own_key(worker, "unacked:")))
     questions += [("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
     answers = [_number(answer) for answer in await _ask(worker, credentials, questions)]
     steps = len(_PRIORITY_SUFFIXES)

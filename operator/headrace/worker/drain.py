@@ -14,6 +14,7 @@ from celery import signals
 from headrace.api.celery_runtime import Pool
 from headrace.celery.context import Context
 from headrace.celery.settings import drain_seconds
+from headrace.celery.transport.owner import tell_all
 
 LAST_SECONDS = 3.0
 """How long Celery's own cold shutdown may take; it is within the margin that `drain_seconds` keeps."""
@@ -59,6 +60,7 @@ class Drain:
                 request.message.requeue()
             except Exception as error:  # whatever the broker's client raises; its lease gives the task back later
                 _log.warning("%s[%s] is not given back: %r", request.name, request.id, error)
+        tell_all()
         logging.shutdown()
         os._exit(self._context.exit_status)
 

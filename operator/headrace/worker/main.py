@@ -16,13 +16,14 @@ from celery.exceptions import CPendingDeprecationWarning
 
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.valkey_worker import ValkeyWorker
-from headrace.celery import letters, transport
 from headrace.celery.app import configure, load_app
 from headrace.celery.context import Context
 from headrace.celery.execution import Execution
 from headrace.celery.ledger import Ledger
 from headrace.celery.metrics import WorkerMetrics
+from headrace.celery.refusals import refusal_writer
 from headrace.celery.settings import key_prefix
+from headrace.celery.transport import letter
 from headrace.process import logs
 from headrace.process.configuration import Secrets
 from headrace.process.health import Health
@@ -58,7 +59,7 @@ def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> in
     execution.install(app)
     context = Context(worker, execution, ledger, metrics, health, health.loop(LOOP))
     app.headrace = context
-    transport.install(_burial(context))
+    letter.writers[key_prefix(worker)] = refusal_writer(context)
     drain = Drain(context, LOOP)
     _connect_signals(context, drain)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, worker))
@@ -121,23 +122,3 @@ def _connect_signals(context: Context, drain: Drain) -> None:
     signals.setup_logging.connect(setup_logging, weak=False)
     signals.worker_ready.connect(on_ready, weak=False)
     drain.connect()
-
-
-def _burial(context: Context) -> transport.Bury:
-    def bury(queue: str, entry: bytes, problem: str) -> None:
-        context.metrics.dead_letters.labels("InvalidRecord").inc()
-        _log.warning("an entry of %s is not a Celery message: %s", queue, problem)
-        target = context.execution.any_letter_target()
-        if target is not None:
-            record = letters.dead_letter(
-                reason="InvalidRecord",
-                error=f"the entry of {queue} is not a Celery message: {problem}.",
-                attempts=1,
-                source=context.worker.identity,
-                headers=None,
-                payload=None,
-                raw=entry,
-            )
-            context.ledger.push(target, record)
-
-    return bury

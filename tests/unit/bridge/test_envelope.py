@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.bridge.envelope import envelopes, task_ids
-from headrace.celery.transport import problem_of
+from headrace.celery.transport.message import payload_of
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -30,4 +30,4 @@ def test_the_payload_is_the_only_argument(payload: object, text: str, indent: in
     assert json.loads(message["body"]) == [[payload], {}, {}]
     assert message["headers"]["headrace"] == {"key": text}
     assert (message["headers"]["id"], message["headers"]["task"]) == (identity, "a.b")
-    assert problem_of(entry) is None
+    assert payload_of(entry)["headers"] == message["headers"]

@@ -1,0 +1,58 @@
+"""The dead letters of messages that never became a task, or were refused by one."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from headrace.celery import letters
+from headrace.celery.context import Context
+from headrace.celery.transport.keys import Push
+from headrace.celery.transport.letter import Refusal, Writer
+from headrace.celery.transport.message import NotAMessageError, payload_of
+
+
+def refusal_writer(context: Context) -> Writer:
+    """Writes them to the lists that the resource names, and counts them."""
+    execution, ledger = context.execution, context.ledger
+
+    def write(refusal: Refusal) -> Push | None:
+        context.metrics.dead_letters.labels(refusal.reason).inc()
+        headers, payload, raw = _contents(refusal.raw)
+        name, task_id = str(headers.get("task") or ""), headers.get("id")
+        target = execution.letter_target(name) or execution.any_letter_target()
+        if target is None:
+            return None
+        record = letters.dead_letter(
+            reason=refusal.reason,
+            error=refusal.error,
+            attempts=refusal.attempts,
+            source=context.worker.identity,
+            headers=headers,
+            payload=payload,
+            raw=raw,
+        )
+        return ledger.push_of(task_id if isinstance(task_id, str) else None, target, record)
+
+    return write
+
+
+def _contents(entry: bytes) -> tuple[dict[str, Any], Any, bytes | None]:
+    """Headers, payload and, when there is no payload to be read, the whole entry."""
+    try:
+        message = payload_of(entry)
+        headers = message["headers"] if isinstance(message.get("headers"), dict) else {}
+        body: Any = message["body"]
+        if message["properties"].get("body_encoding") == "base64":
+            body = base64.b64decode(body)
+        args, kwargs, _ = json.loads(body)
+    except NotAMessageError:
+        return {}, None, entry
+    except (TypeError, ValueError):
+        return headers, None, entry
+    return (
+        headers,
+        letters.task_payload(str(headers.get("task") or ""), str(headers.get("id")), args, kwargs, headers),
+        None,
+    )
