@@ -12,7 +12,7 @@ import time
 from rich.console import Console
 
 from testbed.progress import say, step
-from tests.bench import latency, report, rounds
+from tests.bench import latency, line, report, rounds
 from tests.bench.bed import Bed
 from tests.bench.rounds import Scale
 
@@ -48,7 +48,7 @@ def main() -> None:
     results = report.Results(outcomes, latencies, memory)
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     report.show(results, console)
-    report.write(results, console)
+    line.write(results.lines(), console)
     say(f"{scale.rounds} rounds in {time.monotonic() - began:.0f} s; load at the beginning {busy:.1f}")
 
 

@@ -1,26 +1,21 @@
-"""What a run says: a table for people, lines for machines."""
+"""What a run of the bridge's bench says."""
 
 from __future__ import annotations
 
-import datetime
-import json
-import os
-import platform
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import line
 from tests.bench.figure import Figure
 from tests.bench.latency import Latencies
+from tests.bench.line import Line
 from tests.bench.payload import LARGE, SMALL, Payload
 from tests.bench.rounds import Outcome
 from tests.bench.throughput import HEADRACE, INWARD, OUTWARD, ROWS, SHARDED
 
-RESULTS = Path("bench-results.jsonl")
 AIMS = {
     "list_to_pulsar.vs_raw": ">= 0.7",
     "stream_to_pulsar.vs_raw": ">= 0.4",
@@ -30,23 +25,6 @@ AIMS = {
     "latency.pulsar_to_list.p99": "< 20",
 }
 """What the project wants to reach, by the name of the figure."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One figure with its name."""
-
-    name: str
-    figure: Figure
-    unit: str
-    form: str
-
-    def met(self) -> bool | None:
-        """Whether the median meets its aim; None where there is none."""
-        if self.name not in AIMS:
-            return None
-        sign, wanted = AIMS[self.name].split()
-        return self.figure.median >= float(wanted) if sign == ">=" else self.figure.median < float(wanted)
 
 
 @dataclass(frozen=True)
@@ -122,34 +100,5 @@ def show(results: Results, console: Console) -> None:
                     first = ""
             table.add_section()
     console.print(table)
-    aims = Table("", "median (least - greatest)", "aim", box=box.SIMPLE_HEAD)
-    for line in results.lines():
-        if line.name in AIMS or line.name.startswith(("latency", "memory")):
-            verdict = {True: "met", False: "missed", None: ""}[line.met()]
-            aims.add_row(
-                line.name, f"{line.figure.text(line.form)} {line.unit}", f"{AIMS.get(line.name, '')} {verdict}"
-            )
-    console.print(aims)
-
-
-def write(results: Results, console: Console) -> None:
-    """Print a line for each figure and append it to ``bench-results.jsonl`` in the current folder."""
-    common = {
-        "commit": commit(),
-        "utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-    }
-    with RESULTS.open("a") as file:
-        for line in results.lines():
-            console.print(f"bench {line.name} {line.figure.median:{line.form}} {line.unit}", soft_wrap=True)
-            runs = {"value": line.figure.median, "unit": line.unit, "runs": line.figure.runs}
-            file.write(json.dumps({"name": line.name, **runs, **common}) + "\n")
-
-
-def commit() -> str:
-    """The commit that is measured, ``-dirty`` when the working copy differs."""
-    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
-    return outcome.stdout.strip() or "unknown"
+    told = [each for each in results.lines() if each.name in AIMS or each.name.startswith(("latency", "memory"))]
+    line.show(told, AIMS, console)
