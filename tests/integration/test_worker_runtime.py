@@ -9,6 +9,7 @@ import pytest
 from testbed.valkey import Valkey
 from tests.integration.dataplane import Headrace, Processes, wait_for
 from tests.integration.test_worker_celery import (
+    PREFIX,
     QUEUE,
     held,
     order,
@@ -33,14 +34,16 @@ def waiting(valkey: Valkey) -> list[str]:
 @pytest.mark.parametrize("pool", POOLS)
 def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(valkey: Valkey, processes: Processes, pool: str) -> None:
     """Also with a second SIGTERM; what waits for its time goes back at once, what runs too long in the end."""
-    document = worker(valkey, terminationGracePeriodSeconds=10, celery=runtime(pool, results={"enabled": False}))
+    celery = runtime(pool, results={"enabled": False}, notConsumingSeconds=5)  # it looks at Valkey each second
+    document = worker(valkey, terminationGracePeriodSeconds=10, celery=celery)
     running = start(processes, valkey, document).wait_until_ready()
     order(valkey, id="later", eta="2100-01-01T00:00:00+00:00")
+    order(valkey, id="long", seconds=600)
+    wait_for(lambda: running.metric("headrace_worker_in_flight") == 2, "both are counted")
+    wait_for(lambda: runs(valkey, "long"), "the long one runs")
     if pool != "Solo":
         order(valkey, id="short", seconds=2)
         wait_for(lambda: runs(valkey, "short"), "the short one runs")
-    order(valkey, id="long", seconds=600)
-    wait_for(lambda: runs(valkey, "long"), "the long one runs")
     running.signal(signal.SIGTERM)
     wait_for(lambda: "stopping" in running.log(), "it stops")
     running.signal(signal.SIGTERM)
@@ -52,6 +55,8 @@ def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(valkey: Valkey, p
     assert waiting(valkey) == ["later", "long", "new"]
     assert running.log().count("stopping; running tasks have") == 1
     assert held(valkey) == 0
+    with valkey.client() as client:
+        assert not client.exists(f"{PREFIX}:deliveries"), "no attempt is counted"
 
 
 @pytest.mark.parametrize("pool", POOLS)

@@ -14,6 +14,7 @@ from kombu.common import ignore_errors
 
 from headrace.celery import letters
 from headrace.celery.context import context_of
+from headrace.celery.returns import give_back
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Consumer(celery_consumer.Consumer):
             ignore_errors(self, self.task_consumer.cancel)  # or it would get them right back
             for request in idle:
                 # Celery would keep them until the last running task ended.
-                ignore_errors(self, partial(_return, request.message))
+                ignore_errors(self, partial(give_back, request.message))
         for request in idle:
             context.held.discard(request)
 
@@ -120,15 +121,6 @@ class Consumer(celery_consumer.Consumer):
         )
         known = task_id if isinstance(task_id, str) and task_id else None
         context.ledger.publish(known, target, record, message.delivery_tag)
-
-
-def _return(message: Any) -> None:
-    """Give a message back that no task has begun with, so that it does not count as a delivery where that is known."""
-    give_back = getattr(message.channel, "give_back", None)
-    if give_back is None:
-        message.requeue()
-    else:
-        give_back(message.delivery_tag)
 
 
 def _bytes(body: Any) -> bytes:

@@ -5,10 +5,14 @@ Names and labels of `celery_*` are celery-exporter's, so that its dashboards wor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from headrace.celery.transport.owner import counts
 
 TASK = ("name", "hostname", "queue_name")
 
@@ -30,6 +34,7 @@ class WorkerMetrics:
         self.queue_length = Gauge(
             "celery_queue_length", "Tasks waiting in the queue, at every priority.", ["queue_name"], **at
         )
+        self.in_flight = Gauge("headrace_worker_in_flight", "Tasks that the pods hold, of all queues.", **at)
         self.worker_up = Gauge("celery_worker_up", "1 while this pod takes tasks.", ["hostname"], **at)
         self.tasks_active = Gauge("celery_worker_tasks_active", "Tasks that run in this pod.", ["hostname"], **at)
         self.active_consumers = Gauge(
@@ -55,6 +60,7 @@ class WorkerMetrics:
         self.beat_skipped = Counter(
             "headrace_worker_beat_skipped", "Periodic tasks that could not be made.", ["entry"], **at
         )
+        self.registry.register(_TransportCounts())
         self.last_task = Gauge(
             "headrace_worker_last_task_timestamp_seconds", "When a task last started or ended.", **at
         )
@@ -67,3 +73,22 @@ class WorkerMetrics:
             self.active_consumers.labels(queue).set(bool(slots))
             self.active_workers.labels(queue).set(bool(slots))
             self.active_processes.labels(queue).set(slots)
+
+
+class _TransportCounts(Collector):
+    """What the transport counted in this process."""
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        for name, text, value in (
+            (
+                "headrace_worker_restored",
+                "Tasks of pods that were gone, given back to their queues.",
+                counts.restored,
+            ),
+            ("headrace_worker_fenced", "Acknowledgements that came after the lease ran out.", counts.fenced),
+            ("headrace_worker_lease_lapses", "Leases of this pod that ran out.", counts.lapses),
+        ):
+            yield CounterMetricFamily(name, text, value)

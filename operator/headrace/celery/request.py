@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from billiard.exceptions import Terminated
 from celery.exceptions import Ignore, Reject, Retry, TimeLimitExceeded, WorkerLostError
 from celery.worker import request as celery_request
 
@@ -12,8 +13,8 @@ from headrace.celery.context import context_of
 from headrace.celery.execution import TaskLostError
 from headrace.tasks import Refused
 
-NOT_FAILED = (Ignore, Reject, Retry, SystemExit, TimeLimitExceeded, WorkerLostError)
-"""Not the end of a task: the last three are given back to the queue, and counted when they are given up."""
+NOT_FAILED = (Ignore, Reject, Retry, SystemExit, Terminated, TimeLimitExceeded, WorkerLostError)
+"""Not the end of a task: the last four are given back to the queue, and counted when they are given up."""
 
 
 class Request(celery_request.Request):

@@ -13,6 +13,7 @@ from celery import signals
 
 from headrace.api.celery_runtime import Pool
 from headrace.celery.context import Context
+from headrace.celery.returns import give_back
 from headrace.celery.settings import drain_seconds
 from headrace.celery.transport.owner import tell_all
 
@@ -57,7 +58,7 @@ class Drain:
         _log.warning("%d tasks did not end in time; they are given back", len(held))
         for request in held:
             try:
-                request.message.requeue()
+                give_back(request.message)
             except Exception as error:  # whatever the broker's client raises; its lease gives the task back later
                 _log.warning("%s[%s] is not given back: %r", request.name, request.id, error)
         tell_all()

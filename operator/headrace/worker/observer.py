@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from celery.worker import state
@@ -14,6 +15,7 @@ from valkey.exceptions import ValkeyError
 
 from headrace.celery.context import Context
 from headrace.celery.settings import key_prefix
+from headrace.celery.transport.keys import Keys
 from headrace.celery.watchdog import HOUR_SECONDS, RESTARTS_PER_HOUR, Remedy, Watchdog
 from headrace.process.configuration import leave_word
 from headrace.process.logs import Seldom
@@ -24,6 +26,8 @@ ALIVE_SECONDS = 10.0
 """A loop that turned so recently is connected."""
 PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 """kombu keeps a queue in one list for each priority step."""
+
+_IN_FLIGHT = (Path(__file__).parent / "in_flight.lua").read_text(encoding="utf-8")
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class Observer:
         patience = worker.celery.not_consuming_seconds
         self._period = min(PERIOD_SECONDS, patience / 5)
         self._watchdog = Watchdog(patience, self._period)
+        self._keys = Keys(key_prefix(worker))
         self._restarts = f"{key_prefix(worker)}:restarts:{context.hostname}"
 
     def start(self) -> None:
@@ -68,12 +73,14 @@ class Observer:
         for queue in self._queues:
             for suffix in PRIORITY_SUFFIXES:
                 pipeline.llen(f"{queue}{suffix}")
+        pipeline.eval_ro(_IN_FLIGHT, 1, self._keys.owners, self._keys.unacked_of)
         if self._outbox:
             pipeline.llen(self._outbox)
         lengths = pipeline.execute()
         steps = len(PRIORITY_SUFFIXES)
         waiting = {queue: sum(lengths[n * steps : (n + 1) * steps]) for n, queue in enumerate(self._queues)}
         metrics = self._context.metrics
+        metrics.in_flight.set(lengths[steps * len(self._queues)])
         for queue, length in waiting.items():
             metrics.queue_length.labels(queue).set(length)
         if self._outbox:
