@@ -99,9 +99,9 @@ crds: ## write crds/ and the chart's copy from the API models
 
 .PHONY: lock
 lock: ## write requirements/*.txt from pyproject.toml and requirements/*.in
-	@cd requirements && $(LOCK) --extra operator --extra worker --extra dev --output-file dev.txt ../pyproject.toml debian-12.in
+	@cd requirements && $(LOCK) --extra operator --extra worker --extra sqs --extra dev --output-file dev.txt ../pyproject.toml debian-12.in
 	@cd requirements && $(LOCK) --extra operator --constraint dev.txt --output-file operator.txt ../pyproject.toml debian-12.in
-	@cd requirements && $(LOCK) --extra worker --constraint dev.txt --output-file worker.txt ../pyproject.toml debian-12.in
+	@cd requirements && $(LOCK) --extra worker --extra sqs --constraint dev.txt --output-file worker.txt ../pyproject.toml debian-12.in
 	@cd requirements && $(LOCK) --output-file build.txt build.in
 	@cd requirements && $(LOCK) --output-file go.txt go.in
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from testbed import cache
@@ -43,15 +43,16 @@ def unpacked(package: str, program: str) -> Path:
     installed = find_program(Path(program).name)
     if installed is not None:
         return installed
-    return cache.artefact(f"debian-{package}", lambda target: _unpack(package, target)) / program
+    return cache.artefact(f"debian-{package}", lambda target: unpack([package], target)) / program
 
 
-def _unpack(package: str, target: Path) -> None:
-    _check_installable([package])
-    with cache.lock("debian"), step(f"unpacking Debian package {package}"):
+def unpack(packages: Sequence[str], target: Path) -> None:
+    """Unpack Debian packages, without what they depend on, into the folder *target*. Raises RuntimeError."""
+    _check_installable([*packages])
+    with cache.lock("debian"), step(f"unpacking Debian package {packages[0]}"):
         _apt("update", "--quiet")
         with tempfile.TemporaryDirectory() as scratch:
-            _apt("download", "--quiet", package, folder=scratch)
+            _apt("download", "--quiet", *packages, folder=scratch)
             for archive in Path(scratch).glob("*.deb"):
                 subprocess.run(["dpkg", "-x", archive, target], check=True)
 

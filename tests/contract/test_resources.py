@@ -348,6 +348,62 @@ REFUSED = [
         "outbox needs tasks in mode: Celery: name those whose results are handed over",
         None,
     ),
+    (
+        "ValkeyWorker",
+        put("celery.broker", {"type": "RabbitMQ"}),
+        "type: RabbitMQ needs the block rabbitmq, and no other type has it",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        put("celery.broker", {"type": "RabbitMQ", "rabbitmq": {"url": "amqp://r"}, "sqs": {"region": "eu-west-1"}}),
+        "type: SQS needs the block sqs, and no other type has it",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        put("celery.broker", {"type": "RabbitMQ", "rabbitmq": {"url": "amqp://rabbitmq:5672/shop"}}),
+        "url must read amqp://HOST:PORT",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        put("celery.broker", {"type": "RabbitMQ", "rabbitmq": {"url": "amqp://a:b@rabbitmq"}}),
+        "a URL must hold no user and no password",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        several(
+            put("celery.broker", {"type": "SQS", "sqs": {"region": "eu-west-1"}}), put("celery.beat", {"enabled": True})
+        ),
+        "beat.enabled needs broker.type: Valkey",
+        None,
+    ),
+    ("ValkeyWorker", put("celery.broker", {"type": "Memory"}), "broker.type: Memory needs pool: Threads", None),
+    (
+        "ValkeyWorker",
+        put("celery.broker", {"type": "SQS", "sqs": {"region": "Frankfurt"}}),
+        "region must be an AWS region, such as eu-central-1",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        several(
+            put("celery.broker", {"type": "SQS", "sqs": {"region": "eu-west-1"}}), put("celery.timeLimitSeconds", 1800)
+        ),
+        "broker.sqs.visibilityTimeoutSeconds (1800 when left out) must be greater than timeLimitSeconds",
+        None,
+    ),
+    (
+        "ValkeyWorker",
+        several(
+            put("celery.broker", {"type": "SQS", "sqs": {"region": "eu-west-1", "queueNamePrefix": "p" * 60}}),
+            put("celery.queues", [{"name": "q" * 21}]),
+        ),
+        "broker.sqs.queueNamePrefix and a queue's name may have 80 characters together",
+        None,
+    ),
     ("ValkeyWorker", put("pod.env", [{"name": "A"}]), "an env entry needs one of value and valueFrom", None),
     ("HybridPipeline", put("results.topic", "priced"), "a topic must read persistent://TENANT/NAMESPACE/TOPIC", None),
     ("HybridPipeline", put("process.queue", "two words"), "should match", "should match"),

@@ -1,11 +1,14 @@
 """A Celery app for the tests of the worker."""
 
+import json
 import os
 import time
 from typing import Any
 
 import celery
 import valkey
+from celery.exceptions import Reject
+from celery.signals import worker_ready
 
 from headrace.tasks import Refused
 
@@ -18,12 +21,21 @@ def note(name: str) -> int:
         return int(client.incr(f"note:{name}"))
 
 
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def send_first_orders(**_: Any) -> None:
+    """Send the orders that the worker's own process is to begin with: `[[id, task, argument], …]`."""
+    for identity, task, argument in json.loads(os.environ.get("SHOP_FIRST_ORDERS", "[]")):
+        app.send_task(task, (argument,), task_id=identity)
+
+
 @app.task(name="shop.price", bind=True)  # type: ignore[untyped-decorator]
 def price(self: Any, order: dict[str, Any]) -> Any:
     """Do as the order says."""
     note(f"{order['id']}:runs")
     if order.get("refuse"):
         raise Refused(order["refuse"])
+    if order.get("reject"):
+        raise Reject(order["reject"], requeue=False)
     if order.get("fail"):
         raise ValueError(order["fail"])
     if order.get("die"):
@@ -38,8 +50,9 @@ def price(self: Any, order: dict[str, Any]) -> Any:
 
 
 @app.task(name="shop.mail")  # type: ignore[untyped-decorator]
-def mail(address: str, subject: str = "") -> None:
+def mail(address: str, subject: str = "") -> str:
     """A task without an outbox."""
     note("mail:runs")
     if address == "nobody":
         raise LookupError("no such address")
+    return f"sent to {address}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from headrace.api.celery_broker import LONGEST_SQS_NAME, Broker, BrokerType
 from headrace.api.model import ApiModel, Rule
 from headrace.api.policy import Positive
 
@@ -54,7 +55,7 @@ class Beat(ApiModel):
 class CeleryRuntime(ApiModel):
     """How Celery runs; the settings that lose messages by default are fixed to safe values."""
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel=f"self.app.matches('{_APP}')",
             message="app must read module:attribute, such as shop.tasks:app",
@@ -121,9 +122,55 @@ class CeleryRuntime(ApiModel):
         return 1 if self.pool is Pool.SOLO else self.concurrency
 
 
+def _sqs_takes_names(celery: Celery) -> bool:
+    sqs = celery.broker.sqs
+    return sqs is None or all(len(sqs.queue_name_prefix + queue.name) <= LONGEST_SQS_NAME for queue in celery.queues)
+
+
+def _sqs_outlasts_tasks(celery: Celery) -> bool:
+    sqs, limit = celery.broker.sqs, celery.time_limit_seconds
+    return sqs is None or limit is None or limit < sqs.visibility_timeout_seconds
+
+
+_SQS = "has(self.broker) && has(self.broker.sqs)"
+_SQS_PREFIX = "(has(self.broker.sqs.queueNamePrefix) ? size(self.broker.sqs.queueNamePrefix) : 0)"
+_SQS_TIMEOUT = "(has(self.broker.sqs.visibilityTimeoutSeconds) ? self.broker.sqs.visibilityTimeoutSeconds : 1800)"
+
+
 class Celery(CeleryRuntime):
     """Celery and the queues it serves."""
 
+    rules = (
+        *CeleryRuntime.rules,
+        Rule(
+            cel="!has(self.broker) || !has(self.broker.type) || self.broker.type != 'Memory'"
+            " || (has(self.pool) && self.pool != 'Prefork')",
+            message="broker.type: Memory needs pool: Threads, Solo or Gevent: its tasks never leave the process",
+            holds=lambda self: self.broker.type is not BrokerType.MEMORY or self.pool is not Pool.PREFORK,
+        ),
+        Rule(
+            cel="!has(self.beat) || !has(self.beat.enabled) || !self.beat.enabled"
+            " || !has(self.broker) || !has(self.broker.type) || self.broker.type == 'Valkey'",
+            message="beat.enabled needs broker.type: Valkey: a tick and the record of it are one step in Valkey;"
+            " run celery beat beside the workers of another broker",
+            holds=lambda self: not self.beat.enabled or self.broker.type is BrokerType.VALKEY,
+        ),
+        Rule(
+            cel=f"!({_SQS}) || !has(self.queues) || self.queues.all(queue,"
+            f" {_SQS_PREFIX} + size(queue.name) <= {LONGEST_SQS_NAME})",
+            message=f"broker.sqs.queueNamePrefix and a queue's name may have {LONGEST_SQS_NAME} characters together",
+            holds=_sqs_takes_names,
+        ),
+        Rule(
+            cel=f"!({_SQS}) || !has(self.timeLimitSeconds) || self.timeLimitSeconds < {_SQS_TIMEOUT}",
+            message="broker.sqs.visibilityTimeoutSeconds (1800 when left out) must be greater than timeLimitSeconds:"
+            " SQS hands a task out again when it runs longer",
+            holds=_sqs_outlasts_tasks,
+        ),
+    )
+
+    broker: Broker = Broker()
+    """What carries the tasks: Valkey when left out."""
     queues: tuple[Queue, ...] = Field(
         default=(Queue(name="celery"),),
         min_length=1,

@@ -16,7 +16,14 @@ Url = Annotated[str, Field(min_length=1, max_length=512)]
 _HOST_AND_PORT = "[^/@:]+(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 VALKEY_URL = f"^valkeys?://{_HOST_AND_PORT}(/[0-9]{{1,4}})?$"
 PULSAR_URL = f"^pulsar([+]ssl)?://{_HOST_AND_PORT}(,{_HOST_AND_PORT})*/?$"
-ADMIN_URL = f"^https?://{_HOST_AND_PORT}/?$"
+
+
+def host_and_port_url(scheme: str) -> str:
+    """The regular expression of a URL that is nothing but *scheme* (an expression), host and port."""
+    return f"^{scheme}://{_HOST_AND_PORT}/?$"
+
+
+ADMIN_URL = host_and_port_url("https?")
 
 
 class SecretReference(ApiModel):
@@ -49,7 +56,8 @@ class ValkeyTls(ApiModel):
     """The CA certificate (PEM) that signed the server's certificate."""
 
 
-def _no_credentials(url_field: str) -> Rule:
+def no_credentials(url_field: str) -> Rule:
+    """The rule that the field *url_field* (its name on the wire) holds no user and no password."""
     return Rule(
         cel=f"!self.{url_field}.contains('@')",
         message="a URL must hold no user and no password: put them in a Secret and name it under auth",
@@ -61,7 +69,7 @@ class ValkeyConnection(ApiModel):
     """Where Valkey is."""
 
     rules = (
-        _no_credentials("url"),
+        no_credentials("url"),
         Rule(
             cel=f"self.url.contains('@') || self.url.matches('{VALKEY_URL}')",
             message="url must read valkey://HOST:PORT/DATABASE, or valkeys:// for TLS, such as valkey://valkey:6379/0",
@@ -100,8 +108,8 @@ class PulsarConnection(ApiModel):
     """Where Pulsar is."""
 
     rules = (
-        _no_credentials("serviceUrl"),
-        _no_credentials("adminUrl"),
+        no_credentials("serviceUrl"),
+        no_credentials("adminUrl"),
         Rule(
             cel=f"self.serviceUrl.contains('@') || self.serviceUrl.matches('{PULSAR_URL}')",
             message="serviceUrl must read pulsar://HOST:PORT or pulsar+ssl://HOST:PORT, such as pulsar://pulsar:6650",

@@ -68,6 +68,8 @@ class Reason(StrEnum):
     """Valkey does not answer."""
     PULSAR_UNREACHABLE = "PulsarUnreachable"
     """Pulsar's admin API does not answer."""
+    BROKER_UNREACHABLE = "BrokerUnreachable"
+    """The broker of `celery.broker` (RabbitMQ, SQS) does not answer."""
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     """A broker refused the credentials."""
     NAMESPACE_NOT_FOUND = "NamespaceNotFound"

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.alias_generators import to_snake
 
+from headrace.api.celery_broker import Broker
 from headrace.api.celery_runtime import Celery, TaskName
 from headrace.api.connection import ValkeyConnection
 from headrace.api.model import ApiModel, Rule
@@ -75,7 +76,7 @@ class ValkeyWorkerSpec(ApiModel):
     """Celery (the default) runs Celery tasks; PubSub, Polling and Stream run a handler, a plain function, for each
     message. Each mode has its own block."""
     valkey: ValkeyConnection
-    """The broker."""
+    """Valkey: the broker, unless `celery.broker` names another one; results, outbox and dead letters in any case."""
     celery: Celery | None = None
     """The Celery app and how it runs."""
     pub_sub: PubSub | None = None
@@ -117,6 +118,11 @@ class ValkeyWorker(Resource):
         """The Celery app and how it runs; in mode Celery only."""
         assert self.spec.celery is not None
         return self.spec.celery
+
+    @property
+    def broker(self) -> Broker:
+        """What carries Celery's tasks; Valkey in the other modes too."""
+        return self.spec.celery.broker if self.spec.celery else Broker()
 
     @property
     def runtime(self) -> HandlerRuntime:

@@ -7,6 +7,7 @@ import os
 import celery
 
 from headrace.api.valkey_worker import ValkeyWorker
+from headrace.celery.brokers import Access
 from headrace.celery.settings import settings
 from headrace.process.attribute import load_attribute
 from headrace.process.configuration import FatalConfigurationError
@@ -32,11 +33,11 @@ def task_names(app: celery.Celery) -> list[str]:
     return sorted(name for name in app.tasks if not name.startswith(BUILT_IN))
 
 
-def configure(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> None:
+def configure(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer, access: Access) -> None:
     """Settle the app's settings and tasks; raise ``FatalConfigurationError`` when a configured task is not there."""
     for variable in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"):
         os.environ.pop(variable, None)  # they would win over every setting
-    app.conf.update(settings(worker, server))
+    app.conf.update(settings(worker, server, access))
     try:
         app.loader.import_default_modules()
         app.finalize(auto=True)

@@ -13,6 +13,7 @@ import orjson
 from celery.exceptions import Ignore, Reject, Retry
 from kombu.exceptions import OperationalError
 
+from headrace.api.celery_broker import BrokerType
 from headrace.api.policy import Retry as RetryPolicy
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery import letters
@@ -43,6 +44,7 @@ class Execution:
         self._outbox = worker.spec.outbox
         self._outbox_tasks = frozenset(worker.spec.outbox.tasks if worker.spec.outbox else ())
         self._dead_letters = worker.spec.dead_letter.key if worker.spec.dead_letter else None
+        self._transport_keeps_rejected = worker.broker.type is BrokerType.VALKEY  # the others drop it
 
     def install(self, app: celery.Celery) -> None:
         """Surround every task of the app that is not Celery's own."""
@@ -89,6 +91,8 @@ class Execution:
             if not reject.requeue and isinstance(reject.reason, OperationalError | OSError):
                 # the task's own retry() could not be published: Celery would drop the task here
                 raise Reject(reject.reason, requeue=True) from reject
+            if not reject.requeue and not self._transport_keeps_rejected:
+                self._give_up(task, args, kwargs, "Rejected", str(reject.reason), attempt)
             raise
         except (Ignore, Retry):
             raise

@@ -9,6 +9,7 @@ from billiard.exceptions import Terminated
 from celery.exceptions import Ignore, Reject, Retry, TimeLimitExceeded, WorkerLostError
 from celery.worker import request as celery_request
 
+from headrace.api.celery_broker import BrokerType
 from headrace.celery.context import context_of
 from headrace.celery.execution import TaskLostError
 from headrace.tasks import Refused
@@ -81,6 +82,9 @@ class Request(celery_request.Request):
     def reject(self, requeue: bool = False) -> None:
         """Give the message back, or refuse it."""
         if not self.acknowledged:
-            self._context_of_worker.metrics.rejected.labels(*self._labels).inc()
+            context = self._context_of_worker
+            context.metrics.rejected.labels(*self._labels).inc()
+            if not requeue and context.worker.broker.type is not BrokerType.VALKEY:
+                context.metrics.dead_letters.labels("Rejected").inc()  # our own transport counts where it writes it
         super().reject(requeue=requeue)
         self._context_of_worker.held.discard(self)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 from headrace.api.valkey_worker import ValkeyWorker
+from headrace.celery.brokers import Access, broker_settings, valkey_tls
 from headrace.process.valkey_server import ValkeyServer
 
 SHUTDOWN_MARGIN_SECONDS = 5
 """Kept of the pod's grace period to give unfinished tasks back."""
-
-
-def key_prefix(worker: ValkeyWorker) -> str:
-    """Our own Valkey keys begin with it; the braces keep them on one shard of a cluster."""
-    return f"headrace:{{{worker.metadata.namespace}/{worker.metadata.name}}}"
 
 
 def drain_seconds(worker: ValkeyWorker) -> int:
@@ -22,21 +17,13 @@ def drain_seconds(worker: ValkeyWorker) -> int:
     return max(worker.spec.termination_grace_period_seconds - SHUTDOWN_MARGIN_SECONDS, 1)
 
 
-def settings(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
+def settings(worker: ValkeyWorker, server: ValkeyServer, access: Access) -> dict[str, Any]:
     """The settings; they hold the password in URLs, as Celery wants it. Never log them."""
     celery = worker.celery
     found: dict[str, Any] = {
-        "broker_url": server.celery_url(),
         "broker_read_url": None,
         "broker_write_url": None,
-        "broker_transport_options": {
-            "key_prefix": key_prefix(worker),
-            # Without a timeout a publish on a half-open connection hangs for ever.
-            "socket_timeout": 30,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 25,
-        },
+        "broker_transport": None,
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -54,17 +41,14 @@ def settings(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
         "task_default_queue": celery.queues[0].name,
         "task_create_missing_queues": True,
     }
-    if server.tls:
-        tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, "ssl_ca_certs": server.ca_file}
-        found["broker_use_ssl"] = found["redis_backend_use_ssl"] = tls
-    return found | _results(worker, server)
+    return found | broker_settings(worker, server, access) | _results(worker, server)
 
 
 def _results(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
     results = worker.celery.results
     if not results.enabled:
         return {"result_backend": "disabled://", "task_ignore_result": True}
-    return {
+    found: dict[str, Any] = {
         # by its class, which also works where the distribution's entry points are not installed
         "result_backend": f"headrace.celery.results:Backend+{server.celery_url(results.database)}",
         "result_expires": results.expire_seconds,
@@ -74,3 +58,6 @@ def _results(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
         "redis_socket_keepalive": True,
         "redis_backend_health_check_interval": 25,
     }
+    if server.tls:
+        found["redis_backend_use_ssl"] = valkey_tls(server)
+    return found

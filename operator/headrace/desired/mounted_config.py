@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from headrace.api.celery_broker import RABBITMQ_KEYS, SQS_KEYS, Broker
 from headrace.api.connection import PulsarConnection, SecretKeyReference, ValkeyConnection
+from headrace.api.valkey_worker import ValkeyWorker
 from headrace.desired.config_map import CONFIG_FILE
 from headrace.desired.workload import Workload, workload_name
 
@@ -20,6 +22,8 @@ def build_config_volume(resource: Workload) -> dict[str, Any]:
     """
     config = {"name": workload_name(resource), "items": [{"key": CONFIG_FILE, "path": CONFIG_FILE}]}
     sources = [{"configMap": config}, *_valkey_sources(resource.spec.valkey)]
+    if isinstance(resource, ValkeyWorker):
+        sources += _broker_sources(resource.broker)
     pulsar = getattr(resource.spec, "pulsar", None)
     if pulsar is not None:
         sources += _pulsar_sources(pulsar)
@@ -37,6 +41,19 @@ def _valkey_sources(valkey: ValkeyConnection) -> list[dict[str, Any]]:
         sources.append(username)
     if valkey.tls:
         sources.append(_referenced(valkey.tls.ca_secret_ref, "secrets/valkey-ca/ca.crt"))
+    return sources
+
+
+def _broker_sources(broker: Broker) -> list[dict[str, Any]]:
+    sources = []
+    if broker.rabbitmq and broker.rabbitmq.auth:
+        secret = broker.rabbitmq.auth.secret_ref.name
+        sources += [_secret_file(secret, key, f"secrets/rabbitmq/{key}") for key in RABBITMQ_KEYS]
+    if broker.rabbitmq and broker.rabbitmq.tls:
+        sources.append(_referenced(broker.rabbitmq.tls.ca_secret_ref, "secrets/rabbitmq-ca/ca.crt"))
+    if broker.sqs and broker.sqs.auth:
+        secret = broker.sqs.auth.secret_ref.name
+        sources += [_secret_file(secret, key, f"secrets/sqs/{key}") for key in SQS_KEYS]
     return sources
 
 

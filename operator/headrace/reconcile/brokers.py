@@ -21,12 +21,26 @@ from headrace.pulsar.perform import perform
 from headrace.pulsar.plan import Action
 from headrace.pulsar.wanted import wanted
 from headrace.reconcile.address import seen_from_operator
+from headrace.reconcile.celery_broker import ask_celery_broker, broker_address
 from headrace.reconcile.outages import Outages
 from headrace.reconcile.outcome import status_of
 from headrace.reconcile.secrets import Credentials
 from headrace.reconcile.snapshot import Numbers
 from headrace.reconcile.valkey_numbers import ask_valkey
-from headrace.reconcile.verdicts import ValkeyAuthenticationFailedError, ValkeyUnreachableError
+from headrace.reconcile.verdicts import (
+    BrokerAuthenticationFailedError,
+    BrokerUnreachableError,
+    ValkeyAuthenticationFailedError,
+    ValkeyUnreachableError,
+)
+
+_REFUSALS = (
+    PulsarError,
+    ValkeyUnreachableError,
+    ValkeyAuthenticationFailedError,
+    BrokerUnreachableError,
+    BrokerAuthenticationFailedError,
+)
 
 LIVE_SECONDS = 30.0
 """Live numbers are at most this old, and never asked for more often."""
@@ -102,12 +116,19 @@ class Brokers:
             seen_from_operator(spec.valkey.url, place) if isinstance(spec, ValkeyWorkerSpec | PulsarBridgeSpec) else "",
             seen_from_operator(spec.pulsar.admin_url, place) if isinstance(spec, PulsarBridgeSpec) else "",
         ]
-        valkey, pulsar = await asyncio.gather(
+        valkey, pulsar, broker = await asyncio.gather(
             _attempt(self._outages.ask(addresses[0], lambda: ask_valkey(resource, credentials))),
             _attempt(self._outages.ask(addresses[1], lambda: self._ask_pulsar(resource, credentials, body, facts))),
+            _attempt(
+                self._outages.ask(
+                    broker_address(resource), lambda: ask_celery_broker(resource, credentials, self._session)
+                )
+            ),
         )
-        problems = tuple(answer for answer in (valkey, pulsar) if isinstance(answer, Exception))
+        problems = tuple(answer for answer in (valkey, pulsar, broker) if isinstance(answer, Exception))
         numbers = valkey if isinstance(valkey, Numbers) else Numbers()
+        if isinstance(broker, Numbers):
+            numbers = replace(numbers, backlog=broker.backlog, queues=broker.queues)
         if isinstance(pulsar, tuple):
             facts, counted = pulsar
             known = {name: value for name, value in vars(counted).items() if value not in (None, ())}
@@ -182,7 +203,7 @@ async def _attempt(question: Any) -> Any:
     """The answer, or the typed error as a value: one broker's outage must not hide the other's answer."""
     try:
         return await question
-    except (PulsarError, ValkeyUnreachableError, ValkeyAuthenticationFailedError) as error:
+    except _REFUSALS as error:
         return error
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar
 
 from headrace.pulsar.errors import PulsarSilentError
-from headrace.reconcile.verdicts import ValkeyUnreachableError
+from headrace.reconcile.verdicts import BrokerUnreachableError, ValkeyUnreachableError
 
 PAUSE_SECONDS = 5.0
 """After a failure nobody else tries for so long."""
@@ -31,7 +31,7 @@ class Outages:
             self._pause(address, error)
         try:
             answer = await question()
-        except (PulsarSilentError, ValkeyUnreachableError) as error:
+        except (PulsarSilentError, ValkeyUnreachableError, BrokerUnreachableError) as error:
             self._pause(address, error)
             raise
         self._away.pop(address, None)

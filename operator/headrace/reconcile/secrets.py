@@ -7,9 +7,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from headrace.api.celery_broker import RABBITMQ_KEYS, SQS_KEYS, Broker
 from headrace.api.connection import PulsarConnection, ValkeyConnection
 from headrace.api.hybrid_pipeline import HybridPipeline
 from headrace.api.resource import Resource
+from headrace.api.valkey_worker import ValkeyWorker
 from headrace.reconcile.api_server import ApiServer
 from headrace.reconcile.kinds import Reference
 from headrace.reconcile.verdicts import SecretNotFoundError
@@ -36,6 +38,9 @@ class Credentials:
     valkey_ca: str | None = field(default=None, repr=False)
     pulsar_token: str | None = field(default=None, repr=False)
     pulsar_ca: str | None = field(default=None, repr=False)
+    rabbitmq_username: str | None = field(default=None, repr=False)
+    rabbitmq_password: str | None = field(default=None, repr=False)
+    rabbitmq_ca: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ def needs(resource: Resource) -> tuple[SecretNeed, ...]:
         return ()
     spec = resource.spec
     found = [*_valkey_needs(getattr(spec, "valkey", None)), *_pulsar_needs(getattr(spec, "pulsar", None))]
+    if isinstance(resource, ValkeyWorker):
+        found += _broker_needs(resource.broker)
     for variable in spec.pod.env:  # type: ignore[attr-defined]
         if variable.value_from and variable.value_from.secret_key_ref:
             reference = variable.value_from.secret_key_ref
@@ -72,6 +79,15 @@ def _pulsar_needs(connection: PulsarConnection | None) -> Iterable[SecretNeed]:
         yield SecretNeed(connection.auth.token_secret_ref.name, connection.auth.token_secret_ref.key)
     if connection and connection.tls:
         yield SecretNeed(connection.tls.ca_secret_ref.name, connection.tls.ca_secret_ref.key)
+
+
+def _broker_needs(broker: Broker) -> Iterable[SecretNeed]:
+    if broker.rabbitmq and broker.rabbitmq.auth:
+        yield from (SecretNeed(broker.rabbitmq.auth.secret_ref.name, key) for key in RABBITMQ_KEYS)
+    if broker.rabbitmq and broker.rabbitmq.tls:
+        yield SecretNeed(broker.rabbitmq.tls.ca_secret_ref.name, broker.rabbitmq.tls.ca_secret_ref.key)
+    if broker.sqs and broker.sqs.auth:
+        yield from (SecretNeed(broker.sqs.auth.secret_ref.name, key) for key in SQS_KEYS)
 
 
 class SecretStore:
@@ -152,12 +168,18 @@ def credentials(resource: Resource, found: Mapping[str, SecretData]) -> Credenti
     valkey_ca = valkey.tls.ca_secret_ref if valkey and valkey.tls else None
     token = pulsar.auth.token_secret_ref if pulsar and pulsar.auth else None
     pulsar_ca = pulsar.tls.ca_secret_ref if pulsar and pulsar.tls else None
+    rabbitmq = resource.broker.rabbitmq if isinstance(resource, ValkeyWorker) else None
+    rabbitmq_auth = rabbitmq.auth.secret_ref.name if rabbitmq and rabbitmq.auth else None
+    rabbitmq_ca = rabbitmq.tls.ca_secret_ref if rabbitmq and rabbitmq.tls else None
     return Credentials(
         valkey_username=text(valkey_auth, "username"),
         valkey_password=text(valkey_auth, "password"),
         valkey_ca=text(valkey_ca.name, valkey_ca.key) if valkey_ca else None,
         pulsar_token=text(token.name, token.key) if token else None,
         pulsar_ca=text(pulsar_ca.name, pulsar_ca.key) if pulsar_ca else None,
+        rabbitmq_username=text(rabbitmq_auth, RABBITMQ_KEYS[0]),
+        rabbitmq_password=text(rabbitmq_auth, RABBITMQ_KEYS[1]),
+        rabbitmq_ca=text(rabbitmq_ca.name, rabbitmq_ca.key) if rabbitmq_ca else None,
     )
 
 

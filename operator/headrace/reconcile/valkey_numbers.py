@@ -13,6 +13,7 @@ from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseEr
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 
 from headrace.api.bridge_source import ValkeySource
+from headrace.api.celery_broker import BrokerType
 from headrace.api.connection import ValkeyConnection
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
@@ -67,7 +68,8 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
     if spec.mode is not Mode.CELERY:
         asked = mode_numbers.questions(worker, _own_key(worker, "")[:-1], time.time())
         return mode_numbers.numbers(worker, await _ask(worker, credentials, asked))
-    queues = [queue.name for queue in worker.celery.queues]
+    on_valkey = worker.broker.type is BrokerType.VALKEY
+    queues = [queue.name for queue in worker.celery.queues] if on_valkey else []
     questions: list[_Question] = [("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
     questions.append(("EVAL_RO", _IN_FLIGHT, "1", _own_key(worker, "owners"), _own_key(worker, "unacked:")))
     questions += [("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
@@ -76,8 +78,8 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
     waiting = [sum(one or 0 for one in answers[index * steps : (index + 1) * steps]) for index in range(len(queues))]
     rest = answers[len(queues) * steps :]
     return Numbers(
-        backlog=sum(waiting),
-        in_flight=rest[0],
+        backlog=sum(waiting) if on_valkey else None,
+        in_flight=rest[0] if on_valkey else None,
         outbox=rest[1] if spec.outbox else None,
         dead_letters=rest[-1] if spec.dead_letter else None,
         queues=tuple(zip(queues, waiting, strict=True)),

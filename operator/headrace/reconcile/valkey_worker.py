@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from headrace.api.celery_broker import BrokerType
 from headrace.api.resource import InvalidResourceError, parse
 from headrace.api.status import ConditionType
 from headrace.api.valkey_worker import ValkeyWorker
@@ -46,7 +47,13 @@ def plan_valkey_worker(snapshot: Snapshot, now: datetime) -> Plan:
         "queues": [{"name": name, "waiting": waiting} for name, waiting in numbers.queues] or None,
     }
     findings = [
-        *connection_findings(problems, "Valkey answers"),
+        *connection_findings(problems, _answers(worker)),
         *workload_findings(worker, snapshot, problems, children.apply),
     ]
     return conclude(snapshot, Outcome(findings, _REQUIRED, "The workers run", worker.spec.suspend, fields), plan, now)
+
+
+def _answers(worker: ValkeyWorker) -> str:
+    """Who answers when all is well."""
+    kind = worker.broker.type
+    return f"Valkey and {kind} answer" if kind in (BrokerType.RABBITMQ, BrokerType.SQS) else "Valkey answers"

@@ -17,6 +17,14 @@ class ValkeyAuthenticationFailedError(Exception):
     """Valkey refused the credentials, or they may not read what the operator counts."""
 
 
+class BrokerUnreachableError(Exception):
+    """The broker that is not Valkey does not answer."""
+
+
+class BrokerAuthenticationFailedError(Exception):
+    """The broker that is not Valkey refused the credentials, or they may not use what the worker needs."""
+
+
 class SecretNotFoundError(Exception):
     """A Secret that the resource refers to, or a key in it, is missing."""
 
@@ -76,6 +84,8 @@ VERDICTS: Mapping[type[Exception], Verdict] = {
     SecretNotFoundError: Verdict(_CONNECTIONS, Reason.SECRET_NOT_FOUND, retry=False),
     ValkeyUnreachableError: Verdict(_CONNECTIONS, Reason.VALKEY_UNREACHABLE),
     ValkeyAuthenticationFailedError: Verdict(_CONNECTIONS, Reason.AUTHENTICATION_FAILED),
+    BrokerUnreachableError: Verdict(_CONNECTIONS, Reason.BROKER_UNREACHABLE),
+    BrokerAuthenticationFailedError: Verdict(_CONNECTIONS, Reason.AUTHENTICATION_FAILED),
     pulsar.PulsarUnreachableError: Verdict(_CONNECTIONS, Reason.PULSAR_UNREACHABLE),
     pulsar.AuthenticationFailedError: Verdict(_CONNECTIONS, Reason.AUTHENTICATION_FAILED),
     pulsar.NamespaceNotFoundError: Verdict(_TOPICS, Reason.NAMESPACE_NOT_FOUND),

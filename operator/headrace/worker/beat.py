@@ -10,8 +10,8 @@ import celery
 
 from headrace.celery.beat import Scheduler
 from headrace.celery.beat_store import BeatStore, LeaseLostError
+from headrace.celery.brokers import key_prefix
 from headrace.celery.context import Context
-from headrace.celery.settings import key_prefix
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer

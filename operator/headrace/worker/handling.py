@@ -6,7 +6,8 @@ import logging
 import os
 
 from headrace.api.valkey_worker import ValkeyWorker
-from headrace.celery.settings import drain_seconds, key_prefix
+from headrace.celery.brokers import key_prefix
+from headrace.celery.settings import drain_seconds
 from headrace.handlers.handler import Slots, load_handler
 from headrace.handlers.judgement import Judge
 from headrace.handlers.keeper import Keeper

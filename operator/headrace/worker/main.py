@@ -14,15 +14,17 @@ import celery
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning
 
+from headrace.api.celery_broker import BrokerType
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.valkey_worker import ValkeyWorker
+from headrace.celery import rabbitmq
 from headrace.celery.app import configure, load_app
+from headrace.celery.brokers import SIDES, access_of, key_prefix
 from headrace.celery.context import Context
 from headrace.celery.execution import Execution
 from headrace.celery.ledger import Ledger
 from headrace.celery.metrics import WorkerMetrics
 from headrace.celery.refusals import refusal_writer
-from headrace.celery.settings import key_prefix
 from headrace.celery.transport import letter
 from headrace.process import logs
 from headrace.process.configuration import Secrets
@@ -31,6 +33,7 @@ from headrace.process.http import ProbeServer
 from headrace.process.metrics import exposition
 from headrace.process.valkey_server import ValkeyServer
 from headrace.worker.beat import Beat
+from headrace.worker.broker_observer import BrokerObserver
 from headrace.worker.drain import Drain
 from headrace.worker.observer import Observer
 
@@ -46,13 +49,14 @@ def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
     server = ValkeyServer.of(worker.spec.valkey, secrets)
     app = load_app(worker.celery.app)
     logs.configure(secrets.values, worker.identity)  # importing the app may have changed it
-    configure(app, worker, server)
+    configure(app, worker, server, access_of(worker, secrets))
     return _serve(app, worker, server)
 
 
 def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> int:
     metrics = WorkerMetrics()
-    health = Health(("valkey",))
+    kind = worker.broker.type
+    health = Health(dict.fromkeys(("valkey", SIDES[kind])))
     window = worker.spec.outbox.window_seconds if worker.spec.outbox else WINDOW_SECONDS
     ledger = Ledger(server, key_prefix(worker), window)
     execution = Execution(worker, ledger)
@@ -60,10 +64,14 @@ def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> in
     context = Context(worker, execution, ledger, metrics, health, health.loop(LOOP))
     app.headrace = context
     letter.writers[key_prefix(worker)] = refusal_writer(context)
+    rabbitmq.install()
     drain = Drain(context, LOOP)
     _connect_signals(context, drain)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, worker))
-    Observer(context, server).start()
+    elsewhere = None if kind is BrokerType.VALKEY else BrokerObserver(app, context)
+    if elsewhere:
+        elsewhere.start()
+    Observer(context, server, elsewhere).start()
     if worker.celery.beat.enabled:
         Beat(app, context, server, drain.begun).start()
     code = _start(app, context, drain)

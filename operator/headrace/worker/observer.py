@@ -13,13 +13,14 @@ from typing import Any
 from celery.worker import state
 from valkey.exceptions import ValkeyError
 
+from headrace.celery.brokers import key_prefix
 from headrace.celery.context import Context
-from headrace.celery.settings import key_prefix
 from headrace.celery.transport.keys import Keys
 from headrace.celery.watchdog import HOUR_SECONDS, RESTARTS_PER_HOUR, Remedy, Watchdog
 from headrace.process.configuration import leave_word
 from headrace.process.logs import Seldom
 from headrace.process.valkey_server import ValkeyServer
+from headrace.worker.broker_observer import BrokerObserver
 
 PERIOD_SECONDS = 5.0
 ALIVE_SECONDS = 10.0
@@ -35,11 +36,13 @@ _log = logging.getLogger(__name__)
 class Observer:
     """The observer of one process; it works in a daemon thread of the parent."""
 
-    def __init__(self, context: Context, server: ValkeyServer) -> None:
+    def __init__(self, context: Context, server: ValkeyServer, elsewhere: BrokerObserver | None) -> None:
+        """*elsewhere*: who counts the tasks when they are not in Valkey."""
         worker = context.worker
         self._context = context
         self._client = server.client()
-        self._queues = [queue.name for queue in worker.celery.queues]
+        self._elsewhere = elsewhere
+        self._queues = [] if elsewhere else [queue.name for queue in worker.celery.queues]
         self._outbox = worker.spec.outbox.key if worker.spec.outbox else None
         patience = worker.celery.not_consuming_seconds
         self._period = min(PERIOD_SECONDS, patience / 5)
@@ -85,7 +88,7 @@ class Observer:
             metrics.queue_length.labels(queue).set(length)
         if self._outbox:
             metrics.outbox_length.set(lengths[-1])
-        return waiting
+        return self._elsewhere.waiting if self._elsewhere else waiting
 
     def _watch(self, waiting: dict[str, int]) -> None:
         """Help a consumer that is deaf; what it was told not to serve (``cancel_consumer``) does not count."""

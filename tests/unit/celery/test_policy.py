@@ -8,6 +8,7 @@ from headrace.api.policy import Backoff, Retry
 from headrace.api.resource import parse
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery import letters
+from headrace.celery.brokers import access_of
 from headrace.celery.settings import drain_seconds, settings
 from headrace.celery.transport.message import NotAMessageError, payload_of
 from headrace.process.configuration import Secrets
@@ -21,7 +22,7 @@ def worker(name: str = "w", url: str = "valkey://host:6380/3", **celery: Any) ->
 
 
 def found(one: ValkeyWorker) -> dict[str, Any]:
-    return settings(one, ValkeyServer.of(one.spec.valkey, Secrets()))
+    return settings(one, ValkeyServer.of(one.spec.valkey, Secrets()), access_of(one, Secrets()))
 
 
 def test_each_worker_has_in_flight_keys_of_its_own() -> None:

@@ -33,6 +33,27 @@ def test_every_reference_counts() -> None:
     assert needs(resource(body("HybridPipeline"))) == ()
 
 
+def test_the_brokers_secrets_count() -> None:
+    rabbitmq = {
+        "url": "amqps://r",
+        "auth": {"secretRef": {"name": "user"}},
+        "tls": {"caSecretRef": {"name": "ca", "key": "root.pem"}},
+    }
+    celery = {"app": "a:b", "broker": {"type": "RabbitMQ", "rabbitmq": rabbitmq}}
+    worker = resource(body("ValkeyWorker", celery=celery))
+    keys = [(need.name, need.key) for need in needs(worker)]
+    assert keys == [("user", "username"), ("user", "password"), ("ca", "root.pem")]
+    found = {"user": SecretData("u", {"username": b"me", "password": b"rabbit22"}), "ca": FOUND["ca"]}
+    known = credentials(worker, found)
+    assert (known.rabbitmq_username, known.rabbitmq_password, known.rabbitmq_ca) == ("me", "rabbit22", "PEM")
+    sqs = {"region": "eu-west-1", "auth": {"secretRef": {"name": "aws"}}}
+    celery = {"app": "a:b", "broker": {"type": "SQS", "sqs": sqs}}
+    assert [need.key for need in needs(resource(body("ValkeyWorker", celery=celery)))] == [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    ]
+
+
 def test_what_is_missing_is_named() -> None:
     worker = resource(body("ValkeyWorker", **WITH_SECRETS))
     absent = {name: data for name, data in FOUND.items() if name != "ca"}
