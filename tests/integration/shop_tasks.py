@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from typing import Any
 
@@ -42,6 +43,8 @@ def price(self: Any, order: dict[str, Any]) -> Any:
         os._exit(9)
     if order.get("odd"):
         return {"not json": object()}
+    if order.get("stubborn"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if order.get("process"):
         return {"id": order["id"], "process": os.getpid()}
     for _ in range(int(order.get("seconds", 0) * 20)):

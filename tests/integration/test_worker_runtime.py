@@ -31,14 +31,16 @@ def waiting(valkey: Valkey) -> list[str]:
         return sorted(json.loads(json.loads(entry)["body"])[0][0]["id"] for entry in client.lrange(QUEUE, 0, -1))
 
 
-@pytest.mark.parametrize("pool", POOLS)
-def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(valkey: Valkey, processes: Processes, pool: str) -> None:
+@pytest.mark.parametrize(("pool", "stubborn"), [*((pool, False) for pool in POOLS), ("Prefork", True)])
+def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(
+    valkey: Valkey, processes: Processes, pool: str, stubborn: bool
+) -> None:
     """Also with a second SIGTERM; what waits for its time goes back at once, what runs too long in the end."""
     celery = runtime(pool, results={"enabled": False}, notConsumingSeconds=5)  # it looks at Valkey each second
     document = worker(valkey, terminationGracePeriodSeconds=10, celery=celery)
     running = start(processes, valkey, document).wait_until_ready()
     order(valkey, id="later", eta="2100-01-01T00:00:00+00:00")
-    order(valkey, id="long", seconds=600)
+    order(valkey, id="long", seconds=600, stubborn=stubborn)
     wait_for(lambda: running.metric("headrace_worker_in_flight") == 2, "both are counted")
     wait_for(lambda: runs(valkey, "long"), "the long one runs")
     if pool != "Solo":
@@ -54,6 +56,7 @@ def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(valkey: Valkey, p
     assert [record["payload"]["id"] for record in records(valkey)] == ([] if pool == "Solo" else ["short"])
     assert waiting(valkey) == ["later", "long", "new"]
     assert running.log().count("stopping; running tasks have") == 1
+    assert ("did not end in time" in running.log()) == (stubborn or pool != "Prefork")
     assert held(valkey) == 0
     with valkey.client() as client:
         assert not client.exists(f"{PREFIX}:deliveries"), "no attempt is counted"

@@ -7,8 +7,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from billiard import active_children
 from celery import signals
 
 from headrace.api.celery_runtime import Pool
@@ -56,6 +58,9 @@ class Drain:
         """Give back what still runs, and end at once, before the pod is killed."""
         held = [request for request in [*self._context.held] if not request.acknowledged]
         _log.warning("%d tasks did not end in time; they are given back", len(held))
+        for child in active_children():  # deaf to SIGTERM
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
         for request in held:
             try:
                 give_back(request.message)

@@ -73,7 +73,9 @@ def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> in
         elsewhere.start()
     Observer(context, server, elsewhere).start()
     if worker.celery.beat.enabled:
-        Beat(app, context, server, drain.begun).start()
+        # Not before the pool has its children: a thread that imports while they are forked could lock them for ever.
+        beat = Beat(app, context, server, drain.begun)
+        signals.worker_ready.connect(lambda **_: beat.start(), weak=False)
     code = _start(app, context, drain)
     probes.close()
     _log.info("stopped")
