@@ -74,13 +74,13 @@ class Judge:
 
     def failed(self, delivery: Delivery, message: Message, error: BaseException) -> Judgement:
         """The handler raised *error*."""
-        name = type(error).__name__
+        name, said = type(error).__name__, _said(error)
         if isinstance(error, Refused):
-            return self._bury(delivery, message, "Refused", error.reason, delivery.attempt, name)
+            return self._bury(delivery, message, "Refused", said, delivery.attempt, name)
         if self._retry is not None and delivery.attempt < self._max_attempts:
             wait = int(wait_seconds(self._retry, delivery.attempt) * 1000)
-            return Judgement(Verdict(delivery.id, Settling.RETRY, wait), Fate.RETRIED, name, error=f"{name}: {error}")
-        return self._bury(delivery, message, "HandlerFailed", f"{name}: {error}", delivery.attempt, name)
+            return Judgement(Verdict(delivery.id, Settling.RETRY, wait), Fate.RETRIED, name, error=f"{name}: {said}")
+        return self._bury(delivery, message, "HandlerFailed", f"{name}: {said}", delivery.attempt, name)
 
     def _bury(
         self, delivery: Delivery, message: Message | None, reason: str, error: str, attempts: int, exception: str = ""
@@ -100,6 +100,14 @@ class Judge:
             record = orjson.dumps(letter)
         verdict = Verdict(delivery.id, Settling.DONE, 0, self._letters, record)
         return Judgement(verdict, Fate.BURIED, exception or reason, reason, error)
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says; of one that cannot be written down, what can."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception as problem:
+        return f"(it cannot say it: {type(problem).__name__})"
 
 
 def _headers(message: Message | None) -> dict[str, Any]:

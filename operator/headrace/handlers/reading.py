@@ -43,7 +43,10 @@ def published(format: Format) -> Read:  # noqa: A002
 
     def read(delivery: Delivery) -> Message:
         assert isinstance(delivery.payload, bytes)
-        channel, payload = channel_and_payload(delivery.payload)
+        try:
+            channel, payload = channel_and_payload(delivery.payload)
+        except ValueError:
+            raise UnreadableError("it is not written as what channels publish is.") from None
         return _message(delivery, _text(channel, "the channel"), _decoded(payload, format), {})
 
     return read

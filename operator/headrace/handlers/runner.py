@@ -94,6 +94,10 @@ class Runner:
             if self._seldom(str(error)):
                 _log.warning("valkey does not serve us (%s: %s); waiting", type(error).__name__, error)
             time.sleep(self._backoff.next_seconds())
+        except Exception:
+            # P1: whatever it is, Valkey knows what we hold, and another try may succeed
+            _log.exception("unexpected error; trying again")
+            time.sleep(self._backoff.next_seconds())
 
     def _patience(self, taking: bool) -> float:
         """How long to wait for a handler to end."""

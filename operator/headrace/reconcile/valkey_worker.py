@@ -50,10 +50,16 @@ def plan_valkey_worker(snapshot: Snapshot, now: datetime) -> Plan:
         *connection_findings(problems, _answers(worker)),
         *workload_findings(worker, snapshot, problems, children.apply),
     ]
-    return conclude(snapshot, Outcome(findings, _REQUIRED, "The workers run", worker.spec.suspend, fields), plan, now)
+    return conclude(snapshot, Outcome(findings, _REQUIRED, _running(worker), worker.spec.suspend, fields), plan, now)
 
 
 def _answers(worker: ValkeyWorker) -> str:
     """Who answers when all is well."""
     kind = worker.broker.type
     return f"Valkey and {kind} answer" if kind in (BrokerType.RABBITMQ, BrokerType.SQS) else "Valkey answers"
+
+
+def _running(worker: ValkeyWorker) -> str:
+    if worker.spec.pub_sub is None:
+        return "The workers run"
+    return "The workers run; what is published on the channels while no pod listens is lost"

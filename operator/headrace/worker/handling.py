@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery.brokers import key_prefix
@@ -70,5 +71,6 @@ def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
     probes.close()
     _log.info("stopped")
     logging.shutdown()
+    sys.stdout.flush()
     # A handler may still run, in a thread that nobody can end; its message was handed back.
     os._exit(0)
