@@ -50,6 +50,11 @@ class Resource(OpenModel):
         """``Kind/namespace/name``: how a resource signs what it owns outside Kubernetes."""
         return f"{self.kind}/{self.metadata.namespace}/{self.metadata.name}"
 
+    @property
+    def key_prefix(self) -> str:
+        """What our own Valkey keys of a resource begin with; the braces keep them on one shard of a cluster."""
+        return f"headrace:{{{self.metadata.namespace}/{self.metadata.name}}}"
+
 
 class InvalidResourceError(Exception):
     """A resource that the models refuse; the text names the field and says what to write."""

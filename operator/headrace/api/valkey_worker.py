@@ -16,6 +16,9 @@ from headrace.api.policy import WINDOW_SECONDS, Alerts, Positive, Retry, ValkeyK
 from headrace.api.resource import Resource
 from headrace.api.worker_modes import HandlerRuntime, Mode, Polling, PubSub, Stream
 
+SHUTDOWN_MARGIN_SECONDS = 5
+"""Kept of the pod's grace period to give back what is unfinished."""
+
 
 class Outbox(ApiModel):
     """Hands results to a PulsarBridge, through a Valkey list; once a task or a message, whatever happens."""
@@ -123,6 +126,11 @@ class ValkeyWorker(Resource):
     def broker(self) -> Broker:
         """What carries Celery's tasks; Valkey in the other modes too."""
         return self.spec.celery.broker if self.spec.celery else Broker()
+
+    @property
+    def drain_seconds(self) -> int:
+        """How long running tasks or messages may go on after SIGTERM."""
+        return max(self.spec.termination_grace_period_seconds - SHUTDOWN_MARGIN_SECONDS, 1)
 
     @property
     def runtime(self) -> HandlerRuntime:

@@ -96,7 +96,7 @@ def _loops(
     stop: Stop,
 ) -> list[Inward | Outward | Reception | ReplayLoop | Shares]:
     spec = bridge.spec
-    prefix = f"headrace:{{{bridge.metadata.namespace}/{bridge.metadata.name}}}"
+    prefix = bridge.key_prefix
     limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
     lines = ReplayLines(bridge, prefix, server, client, metrics, limit)
     replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop)

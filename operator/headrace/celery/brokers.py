@@ -57,16 +57,11 @@ def broker_settings(worker: ValkeyWorker, server: ValkeyServer, access: Access) 
     return _OTHERS[kind](worker, access)
 
 
-def key_prefix(worker: ValkeyWorker) -> str:
-    """Our own Valkey keys begin with it; the braces keep them on one shard of a cluster."""
-    return f"headrace:{{{worker.metadata.namespace}/{worker.metadata.name}}}"
-
-
 def _valkey(worker: ValkeyWorker, server: ValkeyServer) -> dict[str, Any]:
     found: dict[str, Any] = {
         "broker_url": server.celery_url(),
         "broker_transport_options": {
-            "key_prefix": key_prefix(worker),
+            "key_prefix": worker.key_prefix,
             # Without a timeout a publish on a half-open connection hangs for ever.
             "socket_timeout": 30,
             "socket_connect_timeout": 5,

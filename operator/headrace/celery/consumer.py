@@ -12,9 +12,9 @@ from celery.worker import consumer as celery_consumer
 from celery.worker import state
 from kombu.common import ignore_errors
 
-from headrace.celery import letters
 from headrace.celery.context import context_of
 from headrace.celery.returns import give_back
+from headrace.process import letters
 
 _log = logging.getLogger(__name__)
 

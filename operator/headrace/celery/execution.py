@@ -16,9 +16,9 @@ from kombu.exceptions import OperationalError
 from headrace.api.celery_broker import BrokerType
 from headrace.api.policy import Retry as RetryPolicy
 from headrace.api.valkey_worker import ValkeyWorker
-from headrace.celery import letters
 from headrace.celery.app import BUILT_IN
 from headrace.celery.ledger import Ledger
+from headrace.process import letters
 from headrace.process.retry import wait_seconds
 from headrace.tasks import Refused
 

@@ -6,11 +6,11 @@ import base64
 import json
 from typing import Any
 
-from headrace.celery import letters
 from headrace.celery.context import Context
 from headrace.celery.transport.keys import Push
 from headrace.celery.transport.letter import Refusal, Writer
 from headrace.celery.transport.message import NotAMessageError, payload_of
+from headrace.process import letters
 
 
 def refusal_writer(context: Context) -> Writer:

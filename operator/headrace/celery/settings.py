@@ -8,14 +8,6 @@ from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery.brokers import Access, broker_settings, valkey_tls
 from headrace.process.valkey_server import ValkeyServer
 
-SHUTDOWN_MARGIN_SECONDS = 5
-"""Kept of the pod's grace period to give unfinished tasks back."""
-
-
-def drain_seconds(worker: ValkeyWorker) -> int:
-    """How long running tasks may go on after SIGTERM."""
-    return max(worker.spec.termination_grace_period_seconds - SHUTDOWN_MARGIN_SECONDS, 1)
-
 
 def settings(worker: ValkeyWorker, server: ValkeyServer, access: Access) -> dict[str, Any]:
     """The settings; they hold the password in URLs, as Celery wants it. Never log them."""

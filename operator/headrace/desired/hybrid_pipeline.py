@@ -40,7 +40,7 @@ def desired_objects(resource: HybridPipeline, inputs: Inputs) -> tuple[dict[str,
 
 def outbox_key(resource: HybridPipeline) -> str:
     """The Valkey list between workers and results; the braces keep a resource's keys in one cluster slot."""
-    return f"headrace:{{{resource.metadata.namespace}/{resource.metadata.name}}}:outbox"
+    return f"{resource.key_prefix}:outbox"
 
 
 def build_ingest(resource: HybridPipeline) -> PulsarBridge:

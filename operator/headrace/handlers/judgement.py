@@ -10,9 +10,9 @@ import orjson
 
 from headrace.api.policy import Retry
 from headrace.api.valkey_worker import ValkeyWorker
-from headrace.celery import letters
 from headrace.handlers.reading import whole
 from headrace.handlers.reservations import Delivery, Settling, Verdict
+from headrace.process import letters
 from headrace.process.retry import wait_seconds
 from headrace.tasks import Message, Refused
 

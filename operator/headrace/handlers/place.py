@@ -46,9 +46,9 @@ class Place(Protocol):
         """This process takes no more and holds nothing."""
 
 
-def place_of(worker: ValkeyWorker, prefix: str) -> Place:
-    """The place that *worker* names; *prefix* begins our own keys."""
-    spec = worker.spec
+def place_of(worker: ValkeyWorker) -> Place:
+    """The place that *worker* names."""
+    spec, prefix = worker.spec, worker.key_prefix
     if spec.stream is not None:
         return Entries(spec.stream, f"{prefix}:stream")
     if spec.polling is not None:

@@ -8,10 +8,9 @@ from headrace.api.worker_modes import Polling, ScoreUnit
 from headrace.reconcile.snapshot import Numbers
 
 
-def questions(worker: ValkeyWorker, prefix: str, now: float) -> list[tuple[str, ...]]:
-    """The commands whose answers :func:`numbers` reads. *prefix*: of the worker's own keys; *now*: seconds since 1970,
-    for what is due."""
-    spec = worker.spec
+def questions(worker: ValkeyWorker, now: float) -> list[tuple[str, ...]]:
+    """The commands whose answers :func:`numbers` reads. *now*: seconds since 1970, for what is due."""
+    spec, prefix = worker.spec, worker.key_prefix
     if spec.stream is not None:
         asked: list[tuple[str, ...]] = [("XINFO GROUPS", spec.stream.key), ("ZCARD", f"{prefix}:stream:leases")]
     else:

@@ -60,13 +60,13 @@ async def ask_valkey(resource: Resource, credentials: Credentials) -> Numbers:
 
 
 def _own_key(resource: Resource, what: str) -> str:
-    return f"headrace:{{{resource.metadata.namespace}/{resource.metadata.name}}}:{what}"
+    return f"{resource.key_prefix}:{what}"
 
 
 async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Numbers:
     spec = worker.spec
     if spec.mode is not Mode.CELERY:
-        asked = mode_numbers.questions(worker, _own_key(worker, "")[:-1], time.time())
+        asked = mode_numbers.questions(worker, time.time())
         return mode_numbers.numbers(worker, await _ask(worker, credentials, asked))
     on_valkey = worker.broker.type is BrokerType.VALKEY
     queues = [queue.name for queue in worker.celery.queues] if on_valkey else []
@@ -95,7 +95,7 @@ async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Num
         waits = [_waits(bridge, source), *(_waits(bridge, source.shard(number)) for number in shards)]
         flies = [_own_key(bridge, "cut"), *(_own_key(bridge, f"shard-{number}:cut") for number in shards)]
         questions += [*waits, *(("LLEN", key) for key in flies)]
-    answers = await _ask(bridge, credentials, [*questions, *limit_questions(bridge, _own_key(bridge, "")[:-1])])
+    answers = await _ask(bridge, credentials, [*questions, *limit_questions(bridge, bridge.key_prefix)])
     run = _texts(answers.pop(0)) if replay else None
     number = len(waits)
     group = source.stream.group if source and source.stream else ""

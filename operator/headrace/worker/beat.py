@@ -10,7 +10,6 @@ import celery
 
 from headrace.celery.beat import Scheduler
 from headrace.celery.beat_store import BeatStore, LeaseLostError
-from headrace.celery.brokers import key_prefix
 from headrace.celery.context import Context
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff
@@ -28,7 +27,7 @@ class Beat:
 
     def __init__(self, app: celery.Celery, context: Context, server: ValkeyServer, stopping: threading.Event) -> None:
         self._app, self._context, self._stopping = app, context, stopping
-        self._store = BeatStore(server.client(), key_prefix(context.worker))
+        self._store = BeatStore(server.client(), context.worker.key_prefix)
         self._scheduler: Scheduler | None = None
         self._backoff, self._seldom = Backoff(), Seldom()
 

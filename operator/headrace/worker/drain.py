@@ -16,7 +16,6 @@ from celery import signals
 from headrace.api.celery_runtime import Pool
 from headrace.celery.context import Context
 from headrace.celery.returns import give_back
-from headrace.celery.settings import drain_seconds
 from headrace.celery.transport.owner import tell_all
 
 LAST_SECONDS = 3.0
@@ -44,7 +43,7 @@ class Drain:
         self.begun.set()
         self._context.metrics.serving(self._context.hostname, [queue.name for queue in worker.celery.queues], 0)
         self._context.health.done(self._loop)  # the loop stands still while tasks finish
-        seconds = drain_seconds(worker)
+        seconds = worker.drain_seconds
         _log.info("stopping; running tasks have %d s", seconds)
         if worker.celery.pool is Pool.PREFORK:
             # Celery's cold shutdown ends the children and gives their tasks back.

@@ -7,8 +7,6 @@ import os
 import sys
 
 from headrace.api.valkey_worker import ValkeyWorker
-from headrace.celery.brokers import key_prefix
-from headrace.celery.settings import drain_seconds
 from headrace.handlers.handler import Slots, load_handler
 from headrace.handlers.judgement import Judge
 from headrace.handlers.keeper import Keeper
@@ -35,11 +33,11 @@ def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
     stop = Stop()
     stop.on_signals()
     server = ValkeyServer.of(worker.spec.valkey, secrets)
-    runtime, prefix = worker.runtime, key_prefix(worker)
+    runtime = worker.runtime
     handler = load_handler(f"{_BLOCKS[worker.spec.mode]}.handler", runtime.handler)
     logs.configure(secrets.values, worker.identity)  # importing the handler may have changed it
     metrics, health = HandlerMetrics(), Health(("valkey",))
-    judge, place, client = Judge(worker), place_of(worker, prefix), server.client()
+    judge, place, client = Judge(worker), place_of(worker), server.client()
     reservations = Reservations(client, place.kind, judge.lists, runtime.lease_seconds)
     slots = Slots(handler, runtime.concurrency)
     runner = Runner(
@@ -56,7 +54,7 @@ def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
     outbox = worker.spec.outbox.key if worker.spec.outbox else None
     reception = None
     if worker.spec.pub_sub is not None:
-        reception = SharedReception(worker.spec.pub_sub, prefix, server, health, metrics)
+        reception = SharedReception(worker.spec.pub_sub, worker.key_prefix, server, health, metrics)
         reception.start()
     Keeper(runner, place, reservations, server.client(), health, metrics, outbox=outbox).start()
     probes = ProbeServer(health, lambda: exposition(metrics.registry, worker))
@@ -64,7 +62,7 @@ def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
     runner.run()
     if reception is not None:
         reception.stop()
-    runner.drain(drain_seconds(worker))
+    runner.drain(worker.drain_seconds)
     if reception is not None:
         reception.join()
     leave(place, client)

@@ -19,7 +19,7 @@ from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery import rabbitmq
 from headrace.celery.app import configure, load_app
-from headrace.celery.brokers import SIDES, access_of, key_prefix
+from headrace.celery.brokers import SIDES, access_of
 from headrace.celery.context import Context
 from headrace.celery.execution import Execution
 from headrace.celery.ledger import Ledger
@@ -58,12 +58,12 @@ def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> in
     kind = worker.broker.type
     health = Health(dict.fromkeys(("valkey", SIDES[kind])))
     window = worker.spec.outbox.window_seconds if worker.spec.outbox else WINDOW_SECONDS
-    ledger = Ledger(server, key_prefix(worker), window)
+    ledger = Ledger(server, worker.key_prefix, window)
     execution = Execution(worker, ledger)
     execution.install(app)
     context = Context(worker, execution, ledger, metrics, health, health.loop(LOOP))
     app.headrace = context
-    letter.writers[key_prefix(worker)] = refusal_writer(context)
+    letter.writers[worker.key_prefix] = refusal_writer(context)
     rabbitmq.install()
     drain = Drain(context, LOOP)
     _connect_signals(context, drain)

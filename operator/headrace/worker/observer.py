@@ -13,7 +13,6 @@ from typing import Any
 from celery.worker import state
 from valkey.exceptions import ValkeyError
 
-from headrace.celery.brokers import key_prefix
 from headrace.celery.context import Context
 from headrace.celery.transport.keys import Keys
 from headrace.celery.watchdog import HOUR_SECONDS, RESTARTS_PER_HOUR, Remedy, Watchdog
@@ -47,8 +46,8 @@ class Observer:
         patience = worker.celery.not_consuming_seconds
         self._period = min(PERIOD_SECONDS, patience / 5)
         self._watchdog = Watchdog(patience, self._period)
-        self._keys = Keys(key_prefix(worker))
-        self._restarts = f"{key_prefix(worker)}:restarts:{context.hostname}"
+        self._keys = Keys(worker.key_prefix)
+        self._restarts = f"{worker.key_prefix}:restarts:{context.hostname}"
 
     def start(self) -> None:
         """Start observing."""

@@ -7,10 +7,10 @@ import pytest
 from headrace.api.policy import Backoff, Retry
 from headrace.api.resource import parse
 from headrace.api.valkey_worker import ValkeyWorker
-from headrace.celery import letters
 from headrace.celery.brokers import access_of
-from headrace.celery.settings import drain_seconds, settings
+from headrace.celery.settings import settings
 from headrace.celery.transport.message import NotAMessageError, payload_of
+from headrace.process import letters
 from headrace.process.configuration import Secrets
 from headrace.process.retry import wait_seconds
 from headrace.process.valkey_server import ValkeyServer
@@ -52,7 +52,7 @@ def test_settings_that_lose_messages_are_fixed() -> None:
 
 
 def test_tasks_get_the_grace_period_less_a_margin() -> None:
-    assert drain_seconds(worker()) == 25
+    assert worker().drain_seconds == 25
 
 
 @pytest.mark.parametrize(("attempt", "low", "high"), [(1, 1, 2), (2, 3, 6), (3, 5, 10), (1000, 5, 10)])
