@@ -31,7 +31,7 @@ AT_A_TIME = 3
 
 def plans(seed: int, kills: int, scenarios: Sequence[str], *, nightly: bool = False, first: int = 0) -> Iterator[Plan]:
     """*kills* faults in runs of a few, the scenarios in turn, each with a share that goes by its fault kinds."""
-    sizes = [deck_size(SCENARIOS[scenario].points, nightly=nightly) for scenario in scenarios]
+    sizes = [deck_size(SCENARIOS[scenario], nightly=nightly) for scenario in scenarios]
     ends = [round(kills * sum(sizes[: index + 1]) / sum(sizes)) for index in range(len(sizes))]
     shares = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     for offset in range(0, max(shares), KILLS_A_RUN):
@@ -42,14 +42,15 @@ def plans(seed: int, kills: int, scenarios: Sequence[str], *, nightly: bool = Fa
 
 def nightly_kills() -> int:
     """How many faults the nightly form deals."""
-    sizes = [deck_size(scenario.points, nightly=True) for scenario in SCENARIOS.values()]
+    sizes = [deck_size(scenario, nightly=True) for scenario in SCENARIOS.values()]
     return max(NIGHTLY_KILLS, sum(sizes))
 
 
 def control(seed: int, scenarios: Sequence[str]) -> Iterator[Plan]:
-    """One run of the naive bridge for each direction that is tested."""
-    for name, inward in (("list-to-pulsar", False), ("pulsar-to-list", True)):
-        if any(("to-pulsar" not in scenario) is inward for scenario in scenarios):
+    """One run of what is naive for each direction that is tested."""
+    controls = {(SCENARIOS[scenario].control or scenario) for scenario in scenarios}
+    for name in SCENARIOS:
+        if name in controls:
             yield Plan(name, seed, CONTROL_KILLS, control=True)
 
 

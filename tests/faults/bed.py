@@ -7,16 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from testbed.valkey import Valkey
-from tests.faults import naive
-from tests.faults.catalogue import SCENARIOS
 from tests.faults.network import PATIENCE_SECONDS, Network, ProxiedPulsar
-from tests.faults.scenario import BEHIND, PREFIX, Scenario, Servers
+from tests.faults.scenario import BEHIND, Scenario, Servers
 from tests.faults.traffic import Traffic
 from tests.integration.dataplane import Headrace, wait_for
 
-RATE = 500
-NAIVE_RATE = 50
-"""Messages a second. The naive bridge moves one at a time."""
 SHORTEST, LONGEST = 0.1, 0.8
 """How many messages lie between two faults, in seconds of the traffic's rate."""
 RECOVERY_SECONDS = 30.0
@@ -87,12 +82,12 @@ class Bed:
             network = next(each for each in self._networks if each is not self.network)
         document = self.scenario.document(network)
         if self.control:
-            one = naive.start(document, self._directory, point)
+            one = self.scenario.start_naive(document, self._directory, point)
         elif self.mutant:
             program = ("tests.faults.mutant", self.mutant, point or "")
-            one = Headrace.start("bridge", document, self._directory, program=program)
+            one = Headrace.start(self.scenario.command, document, self._directory, program=program)
         else:
-            one = Headrace.start("bridge", document, self._directory, deadly=point)
+            one = Headrace.start(self.scenario.command, document, self._directory, deadly=point)
         self._started.append(one)
         self._placed[one.process.pid] = network
         return one
@@ -104,31 +99,21 @@ class Bed:
         def works() -> bool:
             dead = one.process.poll()
             assert dead is None or (point is not None and dead == -signal.SIGKILL), one.log()
-            return dead is not None or "moving to" in one.log() or (point is not None and one.frozen())
+            return dead is not None or self.scenario.works(one) or (point is not None and one.frozen())
 
         wait_for(works, f"{one.directory} works", PATIENCE_SECONDS)
 
     def bury(self, one: Headrace) -> None:
-        """*one* was killed: its lease ends, now instead of after six seconds, which changes nothing but the time."""
+        """*one* was killed, and with it what it had started; its lease ends."""
         assert one.process.wait(PATIENCE_SECONDS) == -signal.SIGKILL, one.log()
-        self.end_lease()
-
-    def end_lease(self) -> None:
-        """Let the lease run out now."""
-        with self.servers.valkey.client() as client:
-            client.delete(f"{PREFIX}:lease")
+        one.kill()
+        self.scenario.end_lease()
 
     def replace(self, point: str | None) -> None:
         """Kill the bridge (unless it died) and start another."""
         self.bridge.kill()
         self.bury(self.bridge)
         self.succeed(self.start(point), point)
-
-    def owner(self) -> str | None:
-        """Whose the lease is or was last."""
-        with self.servers.valkey.client() as client:
-            token: str | None = client.get(f"{PREFIX}:owner")
-        return token
 
     def caught_up(self) -> bool:
         """Whether the bridge is not far behind the traffic."""
@@ -161,7 +146,7 @@ class Bed:
 
 @contextmanager
 def bed(
-    name: str,
+    kind: type[Scenario],
     broker: ProxiedPulsar,
     directory: Path,
     chance: random.Random,
@@ -169,14 +154,14 @@ def bed(
     control: bool = False,
     mutant: str | None = None,
 ) -> Iterator[Bed]:
-    """A stage for the scenario *name*, with its traffic running and a bridge at work."""
+    """A stage for a scenario of that *kind*, with its traffic running and a bridge at work."""
     directory.mkdir(parents=True)
     topic = f"persistent://public/default/{directory.name}"
     with ExactValkey(directory / "valkey") as valkey, broker.networks(valkey) as networks:
-        scenario = SCENARIOS[name](Servers(valkey, broker, topic))
+        scenario = kind(Servers(valkey, broker, topic))
         with broker.turn():
             scenario.prepare()
-        traffic = scenario.traffic(NAIVE_RATE if control else RATE)
+        traffic = scenario.traffic(scenario.naive_rate if control else scenario.rate)
         stage = Bed(scenario, traffic, networks, directory, chance, control=control, mutant=mutant)
         try:
             with broker.heard(stage.hear):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tests.faults.scenario import Scenario
+from tests.faults.tasks import PreforkTasks, ThreadsTasks
 from tests.faults.to_pulsar import KeyedListToPulsar, ListToPulsar, StreamToPulsar
 from tests.faults.to_valkey import (
     KeySharedPulsarToList,
@@ -23,4 +24,6 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "pattern-to-list": PatternToList,
     "pulsar-to-celery": PulsarToCelery,
     "pulsar-to-stream": PulsarToStream,
+    "tasks-prefork": PreforkTasks,
+    "tasks-threads": ThreadsTasks,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tests.faults.bed import Bed
 from tests.faults.network import PATIENCE_SECONDS
 from tests.faults.proxy import Proxy
-from tests.integration.dataplane import unload, wait_for
+from tests.integration.dataplane import wait_for
 
 Side = Callable[[Bed], Proxy]
 Strike = Callable[[Bed], None]
@@ -119,20 +119,14 @@ def _replace_stopped(bed: Bed) -> None:
 
 def _take_over(bed: Bed, bring_back: Callable[[], None]) -> None:
     """Another replica takes over, then the first comes back, and gives in."""
-    first, before = bed.bridge, bed.owner()
+    first, before = bed.bridge, bed.scenario.owners()
     said = len(first.log())
     second = bed.start(beside=True)
-    if bed.scenario.leased:
-        bed.end_lease()
-        wait_for(lambda: bed.owner() != before, "another replica takes over", PATIENCE_SECONDS)
-    else:
-        # the broker must forget the first consumer, as it does after a minute
-        with bed.servers.pulsar.turn():
-            unload(bed.servers.pulsar, bed.servers.topic)
+    bed.scenario.dispossess(before)
     bed.succeed(second)
-    wait_for(lambda: second.metric("headrace_bridge_forwarded_total") > 0, "the second moves", PATIENCE_SECONDS)
+    wait_for(lambda: bed.scenario.moves(second), "the second moves", PATIENCE_SECONDS)
     bring_back()
     if bed.scenario.leased and not bed.mutant:
-        wait_for(lambda: "another replica" in first.log()[said:], "the first notices", PATIENCE_SECONDS)
+        wait_for(lambda: bed.scenario.gave_in(first, said), "the first notices", PATIENCE_SECONDS)
     bed.flow(1.0 if bed.mutant else 0.1)
     first.kill()

@@ -28,7 +28,7 @@ from tests.faults.outages import (
     valkey_frozen,
     valkey_killed,
 )
-from tests.faults.scenario import Point
+from tests.faults.scenario import Point, Scenario
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,12 @@ NIGHTLY: Mapping[str, Strike] = {
 """Those that take long."""
 
 
-def deck(points: Mapping[str, Point], chance: random.Random, *, nightly: bool) -> list[Fault]:
-    """Every fault once, with each step at a call of some number."""
-    faults = [Fault(name, strike) for name, strike in {**ANYWHERE, **(NIGHTLY if nightly else {})}.items()]
+def deck(scenario: type[Scenario], points: Mapping[str, Point], chance: random.Random, *, nightly: bool) -> list[Fault]:
+    """Every fault once that can befall *scenario*, with each of the steps *points* at a call of some number."""
+    strikes = {**ANYWHERE, **(NIGHTLY if nightly else {})}
+    absent = {"Valkey", "Pulsar"} - scenario.sides
+    faults = [Fault(name, strike) for name, strike in strikes.items() if not any(side in name for side in absent)]
+    faults += [Fault(name, strike) for name, strike in scenario.deaths.items()]
     for step, point in points.items():
         for name, (strike_at, arming) in STEPS.items():
             call = f"{point.call}#{chance.randint(1, point.most)}{arming}"
@@ -83,21 +86,23 @@ def deck(points: Mapping[str, Point], chance: random.Random, *, nightly: bool) -
     return faults
 
 
-def deck_size(points: Mapping[str, Point], *, nightly: bool) -> int:
+def deck_size(scenario: type[Scenario], *, nightly: bool) -> int:
     """How many faults there are."""
-    return len(deck(points, random.Random(0), nightly=nightly))
+    return len(deck(scenario, scenario.points, random.Random(0), nightly=nightly))
 
 
-def deal(points: Mapping[str, Point], number: int, chance: random.Random, *, nightly: bool = False) -> list[Fault]:
+def deal(scenario: type[Scenario], number: int, chance: random.Random, *, nightly: bool = False) -> list[Fault]:
     """That many faults. Each one of the deck comes before any comes again. *nightly*: with what takes long."""
     dealt: list[Fault] = []
     while len(dealt) < number:
-        faults = deck(points, chance, nightly=nightly)
+        faults = deck(scenario, scenario.points, chance, nightly=nightly)
         chance.shuffle(faults)
         dealt += faults
     return dealt[:number]
 
 
-def deal_named(points: Mapping[str, Point], names: Sequence[str], chance: random.Random) -> list[Fault]:
+def deal_named(
+    scenario: type[Scenario], points: Mapping[str, Point], names: Sequence[str], chance: random.Random
+) -> list[Fault]:
     """The faults of these *names*, each at a call of its own."""
-    return [fault for name in names for fault in deck(points, chance, nightly=True) if fault.name == name]
+    return [fault for name in names for fault in deck(scenario, points, chance, nightly=True) if fault.name == name]

@@ -108,6 +108,7 @@ def start(document: dict[str, Any], directory: Path, point: str | None) -> Headr
             env=variables,
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     return Headrace("naive", document, folder, variables, process, 0)
 

@@ -33,11 +33,11 @@ class Plan:
         chance = random.Random(f"{self.seed} {self.scenario}")
         scenario = SCENARIOS[self.scenario]
         if self.control:
-            deaths = [f"killed {step}" for step in scenario.naive_points]
-            return deal_named(scenario.naive_points, deaths * (self.kills // len(deaths)), chance)
+            deaths = list(scenario.naive_faults) or [f"killed {step}" for step in scenario.naive_points]
+            return deal_named(scenario, scenario.naive_points, deaths * (self.kills // len(deaths)), chance)
         if self.mutant:
-            return deal_named(scenario.points, MUTANTS[self.mutant].faults, chance)
-        return deal(scenario.points, self.first + self.kills, chance, nightly=self.nightly)[self.first :]
+            return deal_named(scenario, scenario.points, MUTANTS[self.mutant].faults, chance)
+        return deal(scenario, self.first + self.kills, chance, nightly=self.nightly)[self.first :]
 
     def __str__(self) -> str:
         of = f" mutant={self.mutant.replace(' ', '-')}" if self.mutant else ""
@@ -77,7 +77,9 @@ def play(plan: Plan, broker: ProxiedPulsar, directory: Path) -> Report:
     chance = random.Random(f"{plan.seed} {plan.scenario} {plan.first}")
     kind = "control-" if plan.control else "mutant-" if plan.mutant else ""
     folder = Path(tempfile.mkdtemp(prefix=f"{kind}{plan.scenario}-", dir=directory))
-    with bed(plan.scenario, broker, folder / folder.name, chance, control=plan.control, mutant=plan.mutant) as stage:
+    with bed(
+        SCENARIOS[plan.scenario], broker, folder / folder.name, chance, control=plan.control, mutant=plan.mutant
+    ) as stage:
         try:
             with stage.traffic:
                 _strike(stage, plan.faults())

@@ -4,16 +4,18 @@ To add one: a subclass of `Scenario`, and its name in `catalogue.py`; all faults
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from testbed.loopback import HOST
 from testbed.valkey import Valkey
-from tests.faults.network import Network, ProxiedPulsar
+from tests.faults import naive
+from tests.faults.network import PATIENCE_SECONDS, Network, ProxiedPulsar
 from tests.faults.traffic import Traffic
 from tests.faults.verdict import Found
-from tests.integration.dataplane import resource
+from tests.integration.dataplane import Headrace, resource, wait_for
 
 NAME = "crash"
 PREFIX = f"headrace:{{test/{NAME}}}"
@@ -44,23 +46,69 @@ class Servers:
 class Scenario(ABC):
     """One direction, with its messages."""
 
+    command: ClassVar[str] = "bridge"
+    """What of Headrace is killed on the way."""
+    rate: ClassVar[int] = 500
+    naive_rate: ClassVar[int] = 50
+    """Messages a second. What is naive moves one at a time."""
+    sides: ClassVar[frozenset[str]] = frozenset({"Valkey", "Pulsar"})
+    """The servers that it needs."""
+    deaths: ClassVar[Mapping[str, Callable[[Any], None]]] = {}
+    """Faults that are this scenario's own, beside those of all."""
+
     points: Mapping[str, Point]
     """The steps of the work."""
     leased: bool
     """Whether a lease in Valkey says which replica works. Otherwise Pulsar chooses the consumer."""
     naive_points: Mapping[str, Point]
     """The same for the control."""
+    control: ClassVar[str] = ""
+    """The scenario whose control is this one's, too; its own when empty."""
+    naive_faults: ClassVar[tuple[str, ...]] = ()
+    """What befalls the control, in turn; killed at each of its steps when empty."""
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make the topics."""
+        """Make what must be there before the bridge."""
+
+    def works(self, one: Headrace) -> bool:
+        """Whether a process that was started is at work."""
+        return "moving to" in one.log()
+
+    def moves(self, one: Headrace) -> bool:
+        """Whether a process has moved something."""
+        return one.metric("headrace_bridge_forwarded_total") > 0
+
+    def gave_in(self, one: Headrace, said: int) -> bool:
+        """Whether *one*, which came back, has noticed that it was replaced; its log was *said* long before."""
+        return "another replica" in one.log()[said:]
+
+    def owners(self) -> set[str]:
+        """Who may move messages just now, as far as Valkey knows."""
+        with self.servers.valkey.client() as client:
+            owner: str | None = client.get(f"{PREFIX}:owner")
+        return {owner} if owner else set()
+
+    def dispossess(self, owners: set[str]) -> None:
+        """Wait until none of *owners*, who cannot do anything now, may move messages any more."""
+        self.end_lease()
+        wait_for(lambda: not self.owners() & owners, "another replica takes over", PATIENCE_SECONDS)
+
+    def end_lease(self) -> None:
+        """Let a lease end now instead of after six seconds, which changes nothing but the time."""
+        with self.servers.valkey.client() as client:
+            client.delete(f"{PREFIX}:lease")
 
     @abstractmethod
     def document(self, network: Network) -> dict[str, Any]:
         """The PulsarBridge, as a replica on *network* reads it."""
+
+    def start_naive(self, document: dict[str, Any], directory: Path, point: str | None) -> Headrace:
+        """Start the control on *document*, which dies at *point*."""
+        return naive.start(document, directory, point)
 
     @abstractmethod
     def traffic(self, rate: int) -> Traffic:

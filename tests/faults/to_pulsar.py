@@ -23,6 +23,7 @@ class ListToPulsar(Scenario):
         "after the commit": Point("headrace.bridge.cut:CutStore.commit", 10),
     }
     leased = True
+    control = "list-to-pulsar"
     naive_points: Mapping[str, Point] = {
         "after the pop": Point("tests.faults.naive:ListToTopic.take", 30),
         "after the send": Point("tests.faults.naive:ListToTopic.give", 30),

@@ -8,7 +8,7 @@ from tests.faults.network import Network
 from tests.faults.scenario import LIST, Point, Scenario
 from tests.faults.traffic import TopicTraffic, Traffic
 from tests.faults.verdict import Found
-from tests.integration.dataplane import backlog, create_topic
+from tests.integration.dataplane import backlog, create_topic, unload
 
 SUBSCRIPTION = "shop"
 
@@ -23,6 +23,7 @@ class PulsarToList(Scenario):
         "after an acknowledgement": Point("_pulsar:Consumer.acknowledge_cumulative", 3),
     }
     leased = False
+    control = "pulsar-to-list"
     source: Mapping[str, Any] = {}
     """Fields beside topic and subscription."""
     sink: Mapping[str, Any] = {"list": {"key": LIST}}
@@ -35,6 +36,11 @@ class PulsarToList(Scenario):
         """The source, with deduplication for the producer's sake, and where poison would go."""
         create_topic(self.servers.pulsar, self.servers.topic, 2)
         create_topic(self.servers.pulsar, f"{self.servers.topic}-{SUBSCRIPTION}-DLQ")
+
+    def dispossess(self, owners: set[str]) -> None:
+        """The broker must forget the first consumer, as it does after a minute."""
+        with self.servers.pulsar.turn():
+            unload(self.servers.pulsar, self.servers.topic)
 
     def document(self, network: Network) -> dict[str, Any]:
         """From two partitions."""

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -91,8 +92,10 @@ STREAM_PUSH = PUSH % "redis.call('XADD', KEYS[1], '*', 'payload', ARGV[index])"
 class ValkeyTraffic(Traffic):
     """Pushes to a list or a stream. The marker beside it tells what became of a push without an answer."""
 
-    def __init__(self, server: Valkey, key: str, rate: int, script: str) -> None:
+    def __init__(self, server: Valkey, key: str, rate: int, script: str, make: Callable[[int], str] = payload) -> None:
+        """*make*: what stands for the message of a number."""
         super().__init__(rate)
+        self._make = make
         self._script = script
         self._server = server
         self._key = key
@@ -102,7 +105,7 @@ class ValkeyTraffic(Traffic):
             push = client.register_script(self._script)
             while not self._stop.wait(self._pause):
                 last = self.accepted + BURST
-                entries = [payload(number) for number in range(self.accepted + 1, last + 1)]
+                entries = [self._make(number) for number in range(self.accepted + 1, last + 1)]
                 self._push(push, [last, *entries])
                 self.accepted = last
 

@@ -232,6 +232,7 @@ class Headrace:
                 env=variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         return cls(command, resource, folder, variables, process, port)
 
@@ -285,8 +286,8 @@ class Headrace:
         return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def kill(self) -> None:
-        """`kill -9`."""
-        self.process.kill()
+        """`kill -9`, for what it started too, as at the end of a container."""
+        self._kill_all()
         self.process.wait(10)
 
     def stop(self, seconds: float = 40) -> int:
@@ -296,9 +297,21 @@ class Headrace:
 
     def end(self) -> None:
         """End it whatever it does."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        self._kill_all()
         self.process.wait(10)
+
+    def _kill_all(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def children(self) -> list[int]:
+        """The ids of the processes that it started itself and that live."""
+        with suppress(OSError):
+            return [
+                int(child)
+                for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            ]
+        return []
 
 
 class Processes:
