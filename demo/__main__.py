@@ -9,7 +9,7 @@ from rich.console import Console
 
 from demo import closing, data, live, stage
 from demo.figures import LEDGER, NAMESPACE, Figures, Sources
-from demo.kills import Kills, kill_bridges
+from demo.kills import Kills, kill_pods
 from testbed import brokers, environment
 from testbed.cluster import Cluster
 from testbed.progress import step
@@ -46,11 +46,11 @@ def main(arguments: list[str]) -> int:
 
 
 def run(events: int) -> int:
-    """Set everything up, stream the events, kill the bridges on the way, show the ledger; return 0 when it balances."""
+    """Set everything up, stream the events, kill the pods on the way, show the ledger; return 0 when it balances."""
     cluster = environment.up()
     prepare(cluster)
     sources = Sources(cluster.kubeconfig)
-    kills = Kills(lambda: console.print(kill_bridges(cluster).strip(), markup=False, soft_wrap=True), events)
+    kills = Kills(lambda: console.print(kill_pods(cluster).strip(), markup=False, soft_wrap=True), events)
 
     def look() -> Figures:
         figures = sources.figures()

@@ -22,6 +22,7 @@ PUBLISHED = {
 PRODUCER = "app.kubernetes.io/name=flights-producer"
 LEDGER = "app.kubernetes.io/name=flights-ledger"
 BRIDGES = "headrace.dev/name in (flights-ingest, flights-results)"
+PODS = "headrace.dev/name in (flights-ingest, flights-process, flights-results)"
 METRICS_PORT = 8080
 REQUEST_SECONDS = 5
 RATE_WINDOW_SECONDS = 5.0

@@ -1,13 +1,13 @@
-"""What the demo does to its own bridges while they work."""
+"""What the demo does to its own pipeline while it works."""
 
 from collections.abc import Callable
 
-from demo.figures import BRIDGES, NAMESPACE
+from demo.figures import NAMESPACE, PODS
 from testbed.cluster import Cluster
 
 
 class Kills:
-    """Kills the bridges' pods when one third, and when two thirds, of the events have their outcome."""
+    """Kills the pipeline's pods when one third, and when two thirds, of the events have their outcome."""
 
     def __init__(self, kill: Callable[[], None], events: int) -> None:
         self._kill = kill
@@ -20,8 +20,8 @@ class Kills:
             self._kill()
 
 
-def kill_bridges(cluster: Cluster) -> str:
-    """Force the pods of both bridges away, in whatever they are doing; return what kubectl says of them."""
+def kill_pods(cluster: Cluster) -> str:
+    """Force the pods of bridges and worker away, in whatever they are doing; return what kubectl says of them."""
     return cluster.kubectl(
-        "delete", "pods", f"--namespace={NAMESPACE}", f"--selector={BRIDGES}", "--force", "--grace-period=0"
+        "delete", "pods", f"--namespace={NAMESPACE}", f"--selector={PODS}", "--force", "--grace-period=0"
     )

@@ -1,4 +1,4 @@
-"""The demo kills its bridges twice on the way, and not again."""
+"""The demo kills its pods twice on the way, and not again."""
 
 import pytest
 
