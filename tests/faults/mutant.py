@@ -15,6 +15,7 @@ from headrace.bridge.batch import Batch
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.delivery import Delivered, DeliveryStore
 from headrace.bridge.inward import Inward
+from headrace.celery.execution import Execution
 from headrace.cli.main import main
 from tests.integration.deadly import arm
 
@@ -122,6 +123,16 @@ def push_unasked() -> None:
         return original(self, text.replace(question, "false"))
 
 
+def acknowledge_before_running() -> None:
+    """A task is acknowledged when it begins."""
+
+    @instead(Execution, "install")
+    def install(original: Callable[..., None], self: Execution, app: Any) -> None:
+        original(self, app)
+        for task in app.tasks.values():
+            task.acks_late = False
+
+
 MUTANTS: Mapping[str, Mutant] = {
     "acknowledge before push": Mutant(
         acknowledge_before_push,
@@ -133,6 +144,9 @@ MUTANTS: Mapping[str, Mutant] = {
     "push unasked": Mutant(push_unasked, "pulsar-to-list", ("frozen and replaced before the push",)),
     "commit before publish": Mutant(commit_before_publish, "list-to-pulsar", ("killed after the cut",) * 2),
     "forget the cut": Mutant(forget_the_cut, "list-to-pulsar", ("killed after the cut",) * 2),
+    "acknowledge before running": Mutant(
+        acknowledge_before_running, "tasks-prefork", ("children frozen, then all killed",) * 2
+    ),
     "new ids on replay": Mutant(new_ids_on_replay, "stream-to-pulsar", ("killed before the commit",) * 2),
 }
 
