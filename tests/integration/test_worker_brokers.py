@@ -195,6 +195,9 @@ def test_p1_p5_an_outage_of_rabbitmq_shows_kills_nothing_and_loses_nothing(
 ) -> None:
     broker = on_rabbitmq(valkey, rabbitmq)
     names = [f"o{number}" for number in range(4)]
+    broker.secrets |= {"rabbitmq/password": "wrong-password"}
+    wrong = broker.start(processes)
+    broker.secrets |= {"rabbitmq/password": rabbitmq.password}
     running = broker.start(processes, *((name, "shop.price", {"id": name, "seconds": 1}) for name in names))
     wait_for(lambda: sum(broker.runs(name) for name in names) >= 2, "the first two run", 90)
     rabbitmq.kill()
@@ -205,3 +208,6 @@ def test_p1_p5_an_outage_of_rabbitmq_shows_kills_nothing_and_loses_nothing(
     assert sorted(record["payload"]["id"] for record in records) == names
     running.wait_until_ready(60)
     assert running.process.poll() is None
+    wait_for(lambda: "ACCESS_REFUSED" in wrong.log(), "what RabbitMQ refuses is said", 60)
+    assert wrong.process.poll() is None
+    assert "wrong-password" not in wrong.log()

@@ -270,3 +270,17 @@ def test_a_configuration_that_cannot_work_ends_with_one_clear_sentence(
     assert running.process.wait(20) == 78
     assert message in running.termination()
     assert running.termination().count("\n") == 1
+
+
+def test_p5_connection_retry_is_the_environments(valkey: Valkey, processes: Processes) -> None:
+    variables = {"SHOP_VALKEY": valkey.url, "VAPI_RETRY_ATTEMPTS": "never"}
+    refused = processes.start("worker", worker(valkey), environment=variables)
+    variables |= {"VAPI_RETRY_ATTEMPTS": "2", "VAPI_RETRY_BACKOFF_TYPE": "constant", "VAPI_RETRY_BACKOFF_BASE": "0.05"}
+    valkey.stop()
+    waiting = processes.start("worker", worker(valkey), environment=variables)
+    assert refused.process.wait(60) == 78
+    assert "VAPI_RETRY_ATTEMPTS must be a whole number" in refused.termination()
+    series = "headrace_connection_retries_exhausted_total"
+    wait_for(lambda: waiting.get("/livez")[0] == 200 and waiting.metric(series) >= 3, "rows of attempts fail", 60)
+    valkey.start()
+    waiting.wait_until_ready(60)

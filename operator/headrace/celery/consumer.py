@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 from typing import Any
 
@@ -11,25 +12,47 @@ from celery import bootsteps
 from celery.worker import consumer as celery_consumer
 from celery.worker import state
 from kombu.common import ignore_errors
+from kombu.exceptions import OperationalError
 
 from headrace.celery.context import context_of
 from headrace.celery.returns import give_back
 from headrace.process import letters
+from headrace.process.stop import Backoff
 
 _log = logging.getLogger(__name__)
 
 
+def _pause(seconds: float) -> None:
+    """Wait, unless the worker is told to stop: then raise what ends it."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        state.maybe_shutdown()
+        time.sleep(min(left, 0.2))
+    state.maybe_shutdown()
+
+
 class Consumer(celery_consumer.Consumer):
-    """Takes tasks from Valkey."""
+    """Takes tasks from the broker."""
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, however long it takes. The probes do not count that time."""
-        context = context_of(self.app)
+        context, backoff = context_of(self.app), Backoff()
+        trouble = (OperationalError, *conn.connection_errors, *conn.channel_errors)
         context.tick.pause()
         try:
-            return super().ensure_connected(conn)
+            while True:
+                try:
+                    connected = conn.ensure_connection(max_retries=0)
+                    break
+                except trouble as error:  # even refused credentials: a broker that starts refuses good ones
+                    wait = backoff.next_seconds()
+                    _log.error("cannot connect to %s: %s; trying again in %.1f s", conn.as_uri(), error, wait)
+                    conn.maybe_switch_next()
+                    _pause(wait)
         finally:
             context.tick()
+        self.first_connection_attempt = False
+        return connected
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Let the loop of the prefork pool show that it turns."""

@@ -20,6 +20,7 @@ from headrace.celery.app import BUILT_IN
 from headrace.celery.ledger import Ledger
 from headrace.process import letters
 from headrace.process.retry import wait_seconds
+from headrace.process.stop import Backoff
 from headrace.tasks import Refused
 
 _log = logging.getLogger(__name__)
@@ -127,13 +128,14 @@ class Execution:
         return times
 
     def _try_again(self, task: Any, error: Exception, countdown: float) -> NoReturn:
+        backoff = Backoff()
         while True:
             try:
                 task.retry(exc=error, countdown=countdown, max_retries=self._max_attempts)
             except Reject as reject:
                 # the new message could not be published; acknowledging the old one now would lose the task
                 _log.warning("cannot publish the retry of %s: %s; waiting", task.name, reject.reason)
-                time.sleep(1.0)
+                time.sleep(backoff.next_seconds())
 
     def _publish(self, task: Any, args: Any, kwargs: Any, value: Any, attempt: int) -> None:
         request = task.request

@@ -79,7 +79,7 @@ class Operator:
         self._stop_watching = asyncio.Event()
         self._metrics = metrics = Metrics()
         cache = Cache()
-        self._queue = queue = KeyedQueue(time.monotonic)
+        self._queue = queue = KeyedQueue(time.monotonic, retry=settings.retry)
         metrics.queue_depth.set_function(lambda: len(queue))
         # The Lease writes through a client that does not ask whether we lead.
         self._lease = lease = Lease(

@@ -6,6 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from headrace.api.status import Status
+from headrace.process.connection_retry import EXHAUSTED
 from headrace.reconcile.conditions import conditions_of
 from headrace.reconcile.kinds import Key
 
@@ -17,6 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(EXHAUSTED)
         self.reconciles = Counter(
             "headrace_operator_reconcile_total",
             "Passes over a resource; result is success, retry, gone or error.",

@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import heapq
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from headrace.process.connection_retry import EXHAUSTED, ConnectionRetry
 from headrace.reconcile.kinds import Key
+
+_log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF = 0.5
 _LONGEST_BACKOFF = 60.0
@@ -28,7 +32,13 @@ class _Entry:
 class KeyedQueue:
     """Keys with a time each. An earlier time wins; a key that is added while in work is worked on again."""
 
-    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        jitter: Callable[[], float] = random.random,
+        retry: ConnectionRetry = ConnectionRetry(),  # noqa: B008 - frozen
+    ) -> None:
+        self._retry = retry
         self._clock = clock
         self._jitter = jitter
         self._entries: dict[Key, _Entry] = {}
@@ -76,8 +86,12 @@ class KeyedQueue:
     def failed(self, key: Key) -> float:
         """The pass failed: come again after the backoff, which is returned."""
         entry = self._finish(key)
-        longest = min(_FIRST_BACKOFF * 2.0**entry.failures, _LONGEST_BACKOFF)
-        entry.failures = min(entry.failures + 1, 20)
+        longest = self._retry.longest_seconds(entry.failures, _FIRST_BACKOFF, _LONGEST_BACKOFF)
+        entry.failures += 1
+        if entry.failures == self._retry.attempts:
+            entry.failures = 0
+            EXHAUSTED.inc()
+            _log.warning("%s: %d passes in a row failed; the waits begin anew", key, self._retry.attempts)
         delay = longest * (0.5 + self._jitter() / 2)
         self.add(key, delay)
         return delay

@@ -4,8 +4,11 @@ import os
 import platform
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from headrace.process import connection_retry
+from headrace.process.connection_retry import ConnectionRetry
 
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -40,6 +43,8 @@ class Settings:
     """HEADRACE_LIVE_SECONDS: live numbers in status and metrics are at most this old."""
     log_level: str = "INFO"
     """HEADRACE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
+    retry: ConnectionRetry = field(default_factory=ConnectionRetry)
+    """VAPI_RETRY_*: when a pass that failed is tried again."""
 
     def watches(self, namespace: str) -> bool:
         """Whether resources of *namespace* are served."""
@@ -62,6 +67,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         resync_seconds=_number(environment, "HEADRACE_RESYNC_SECONDS", Settings.resync_seconds, 1),
         live_seconds=_number(environment, "HEADRACE_LIVE_SECONDS", Settings.live_seconds, 0.1),
         log_level=_level(environment.get("HEADRACE_LOG_LEVEL") or Settings.log_level),
+        retry=_retry(environment),
     )
 
 
@@ -74,6 +80,13 @@ def _number(environment: Mapping[str, str], name: str, default: float, least: fl
     if not least <= value < float("inf"):
         raise BadSettingError(f"{name} must be at least {least}, not {text}")
     return value
+
+
+def _retry(environment: Mapping[str, str]) -> ConnectionRetry:
+    try:
+        return connection_retry.from_environment(environment)
+    except connection_retry.BadConnectionRetryError as error:
+        raise BadSettingError(str(error)) from None
 
 
 def _level(text: str) -> str:

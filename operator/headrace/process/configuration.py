@@ -10,6 +10,7 @@ from typing import TypeVar
 import orjson
 
 from headrace.api.resource import InvalidResourceError, Resource, parse
+from headrace.process.connection_retry import BadConnectionRetryError, configured
 
 EXIT_CONFIGURATION = os.EX_CONFIG
 """Exit status of a process that cannot start however often it is tried (sysexits.h: 78)."""
@@ -24,7 +25,14 @@ class FatalConfigurationError(Exception):
 
 
 def load(model: type[R], path: str | Path) -> R:
-    """Read the resource at *path*; raise :class:`FatalConfigurationError` that names the field that is wrong."""
+    """Read the resource at *path*; raise :class:`FatalConfigurationError` that names the field that is wrong.
+
+    The variables of :mod:`headrace.process.connection_retry` are read here too.
+    """
+    try:
+        configured()
+    except BadConnectionRetryError as error:
+        raise FatalConfigurationError(str(error)) from None
     try:
         body = orjson.loads(Path(path).read_bytes())
     except OSError as error:

@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from headrace.api.resource import Resource
+from headrace.process import connection_retry
 
 
 class _Labelled(Collector):
@@ -32,5 +33,6 @@ def exposition(registry: CollectorRegistry, resource: Resource) -> bytes:
     """
     labels = {"namespace": resource.metadata.namespace, "name": resource.metadata.name}
     outer = CollectorRegistry(auto_describe=False)
-    outer.register(_Labelled(registry, labels))
+    for each in (registry, connection_retry.REGISTRY):
+        outer.register(_Labelled(each, labels))
     return generate_latest(outer)

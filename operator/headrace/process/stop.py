@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
 import threading
+
+from headrace.process.connection_retry import EXHAUSTED, ConnectionRetry, configured
+
+_log = logging.getLogger(__name__)
 
 
 class Stop:
@@ -44,11 +49,15 @@ class Stop:
 
 
 class Backoff:
-    """Waits between attempts: doubling, with jitter, capped."""
+    """Waits between attempts at a broker: doubling, with jitter, capped, unless VAPI_RETRY_* say otherwise."""
 
-    def __init__(self, base_seconds: float = 0.2, cap_seconds: float = 5.0) -> None:
+    def __init__(
+        self, base_seconds: float = 0.2, cap_seconds: float = 5.0, retry: ConnectionRetry | None = None
+    ) -> None:
+        """*retry*: what the environment says when left out. Raises BadConnectionRetryError."""
         self._base = base_seconds
         self._cap = cap_seconds
+        self._retry = retry or configured()
         self._failures = 0
 
     def reset(self) -> None:
@@ -57,6 +66,11 @@ class Backoff:
 
     def next_seconds(self) -> float:
         """How long to wait after one more failure."""
-        ceiling = min(self._cap, self._base * 2 ** min(self._failures, 16))
+        ceiling = self._retry.longest_seconds(self._failures, self._base, self._cap)
         self._failures += 1
+        if self._failures == self._retry.attempts:
+            # A broker that is away for long must end no process: what ends is the row of growing waits.
+            self._failures = 0
+            EXHAUSTED.inc()
+            _log.warning("%d attempts in a row failed; the waits begin anew", self._retry.attempts)
         return random.uniform(ceiling / 2, ceiling)

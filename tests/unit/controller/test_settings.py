@@ -24,6 +24,7 @@ def test_namespaces_are_a_list() -> None:
         ("HEADRACE_RESYNC_SECONDS", "nan"),
         ("HEADRACE_HTTP_PORT", "-1"),
         ("HEADRACE_LOG_LEVEL", "LOUD"),
+        ("VAPI_RETRY_BACKOFF_CAP", "3600"),
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
