@@ -12,7 +12,6 @@ from typing import Any
 import celery
 from celery import beat
 from kombu.exceptions import OperationalError
-from kombu.transport.redis import Channel as ValkeyChannel
 from kombu.utils.json import dumps
 
 from headrace.celery.beat_store import BeatStore, Message, RunState
@@ -22,10 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Outlet:
-    """A producer that gathers what is published to Valkey, instead of queueing it at once.
-
-    Other brokers take a message at once.
-    """
+    """A producer that gathers what is published, instead of queueing it."""
 
     def __init__(self, app: celery.Celery) -> None:
         self._connection = app.connection_for_write()
@@ -35,11 +31,9 @@ class Outlet:
             *self._connection.channel_errors,
             OperationalError,
         )
-        channel: Any = self._connection.channel()
         self._messages: list[Message] = []
-        if isinstance(channel, ValkeyChannel):
-            channel._put = self._gather  # type: ignore[method-assign]
-        self._channel = channel
+        self._channel = channel = self._connection.channel()
+        channel._put = self._gather
         self.producer = app.amqp.Producer(channel, auto_declare=False)
 
     def _gather(self, queue: str, message: Any, **_: Any) -> None:
@@ -61,8 +55,7 @@ class Outlet:
 class Scheduler(beat.Scheduler):
     """The entries of the app's `beat_schedule`, with their last runs from Valkey.
 
-    On Valkey a tick is queued by the script that notes it. Another broker has it before it is noted, and gets it again,
-    under the same task id, when the scheduler is killed in between.
+    A tick is queued by the script that notes it.
     """
 
     def __init__(self, app: celery.Celery, store: BeatStore, on_sent: Callable[[str, bool], None]) -> None:

@@ -5,6 +5,7 @@ Names and labels of `celery_*` are celery-exporter's, so that its dashboards wor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ class WorkerMetrics:
             "celery_queue_length", "Tasks waiting in the queue, at every priority.", ["queue_name"], **at
         )
         self.in_flight = Gauge("headrace_worker_in_flight", "Tasks that the pods hold, of all queues.", **at)
+        self.in_flight.set(math.nan)  # other brokers than Valkey do not tell
         self.worker_up = Gauge("celery_worker_up", "1 while this pod takes tasks.", ["hostname"], **at)
         self.tasks_active = Gauge("celery_worker_tasks_active", "Tasks that run in this pod.", ["hostname"], **at)
         self.active_consumers = Gauge(

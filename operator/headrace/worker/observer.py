@@ -82,7 +82,8 @@ class Observer:
         steps = len(PRIORITY_SUFFIXES)
         waiting = {queue: sum(lengths[n * steps : (n + 1) * steps]) for n, queue in enumerate(self._queues)}
         metrics = self._context.metrics
-        metrics.in_flight.set(lengths[steps * len(self._queues)])
+        if not self._elsewhere:
+            metrics.in_flight.set(lengths[steps * len(self._queues)])
         for queue, length in waiting.items():
             metrics.queue_length.labels(queue).set(length)
         if self._outbox:
