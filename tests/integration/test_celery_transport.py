@@ -179,18 +179,19 @@ def test_p1_what_a_stock_worker_left_is_taken_over(server: Valkey, tmp_path: Pat
 @pytest.mark.parametrize("pool", POOLS)
 def test_countdowns_broadcasts_and_revocations(bed: Bed, pool: str) -> None:
     with bed.worker(f"--pool={pool}", "--concurrency=1"), bed.app() as app:
-        assert app.control.inspect(timeout=5, limit=1).ping()
+        inspect = app.control.inspect(timeout=2, limit=1)
+        wait_for(inspect.ping, "it answers")
+        app.control.revoke("revoked")
+        wait_for(lambda: ["revoked"] in (inspect.revoked() or {}).values(), "the worker knows")
         started = time.monotonic()
-        app.send_task("transport.work", ("later",), countdown=3)
-        revoked = app.send_task("transport.work", ("revoked",), countdown=2)
-        app.send_task("transport.work", ("expired",), countdown=2, expires=1)
+        app.send_task("transport.work", ("revoked",), task_id="revoked")
+        app.send_task("transport.work", ("later",), countdown=2)
+        app.send_task("transport.work", ("expired",), expires=-1)
         app.send_task("transport.work", ("now",))
-        bed.wait_for_notes("end now")
-        app.control.revoke(revoked.id)
-        bed.wait_for_notes("end later")
-        assert time.monotonic() - started > 3
+        bed.wait_for_notes("end now", "end later")
+        assert time.monotonic() - started > 2
         bed.wait_until_settled()
-    assert [note for note in bed.notes() if "revoked" in note or "expired" in note] == []
+    assert {note for note in bed.notes() if "revoked" in note or "expired" in note} == set()
 
 
 @pytest.mark.parametrize("pool", POOLS)

@@ -20,12 +20,14 @@ PREFIX = "headrace:{celery}"
 
 
 class Bed:
-    """One Valkey with the app of `transport_tasks`; *stock* with Celery's own transport."""
+    """The app of `transport_tasks` with the broker *url*, *server* when left out; *stock*: Celery's own transport."""
 
-    def __init__(self, server: Valkey, directory: Path, *, stock: bool = False, **options: Any) -> None:
+    def __init__(
+        self, server: Valkey, directory: Path, *, url: str | None = None, stock: bool = False, **options: Any
+    ) -> None:
         self.server = server
         self.directory = directory
-        self.url = server.url.replace("valkey://", "redis://") if stock else server.url
+        self.url = server.url.replace("valkey://", "redis://") if stock else url or server.url
         self.options = {"lease_seconds": LEASE_SECONDS, **options}
 
     @contextmanager

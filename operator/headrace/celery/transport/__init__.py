@@ -7,8 +7,9 @@ from typing import Any
 
 from kombu.transport import redis as kombu_redis
 
-from headrace.celery.transport.channel import Channel, SentinelChannel
+from headrace.celery.transport.channel import Channel
 from headrace.celery.transport.poller import Poller
+from headrace.celery.transport.sentinel import SentinelChannel
 
 
 class Transport(kombu_redis.Transport):

@@ -96,7 +96,7 @@ class Channel(kombu_redis.Channel):
                 if delivered and (delivered == most or time.monotonic() > stop):
                     self.connection.cycle.kick()
                     return delivered
-                delivered += self._deliver(self._ready.popleft())
+                delivered += self._deliver()
         return delivered
 
     def _fill(self) -> bool:
@@ -155,12 +155,13 @@ class Channel(kombu_redis.Channel):
                 waiter.close()
                 self._empty = False
 
-    def _deliver(self, one: Reservation) -> int:
+    def _deliver(self) -> int:
         owner = self._owner
         assert owner is not None
         if not owner.valid():
             self._ready.clear()
             return 0
+        one = self._ready.popleft()
         payload = self._payload(owner, one)
         if payload is None:
             return 0
@@ -286,24 +287,16 @@ class Channel(kombu_redis.Channel):
         for waiter in self._waiters.values():
             waiter.close()
         self._waiters.clear()
-        super().close()
-        self.release()
+        try:
+            super().close()
+        finally:  # it may fail while Valkey is away
+            self.release()
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
         pool = super()._get_pool(asynchronous=asynchronous)
         if asynchronous:
             pool.max_connections += WAITERS
         return pool
-
-
-class SentinelChannel(Channel, kombu_redis.SentinelChannel):
-    """The same, for a server that Sentinel names."""
-
-    from_transport_options: tuple[str, ...] = tuple(  # type: ignore[assignment]
-        dict.fromkeys((*Channel.from_transport_options, *kombu_redis.SentinelChannel.from_transport_options))
-    )
-    connection_class = kombu_redis.SentinelChannel.connection_class
-    connection_class_ssl = kombu_redis.SentinelChannel.connection_class_ssl
 
 
 def _at_work(identity: str) -> list[int]:

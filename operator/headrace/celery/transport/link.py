@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ RESERVE, KEEP, RELEASE, STAGE, ADOPT = map(Script.named, ("reserve", "keep", "re
 
 
 class Link:
-    """A connection for one thread at a time. A command is sent once: who calls knows what a repetition would do.
+    """A connection; threads take turns. A command is sent once: who calls knows what a repetition would do.
 
     *pool* is the link's own; its connections get a time-out of *timeout_seconds* at most.
     """
@@ -46,10 +47,15 @@ class Link:
             options[name] = min(options.get(name) or timeout_seconds, timeout_seconds)
         options["retry"] = Retry(NoBackoff(), 0)
         self._pool = pool
+        self._lock = threading.RLock()
         self._connection: Any = None
 
     def call(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """Run *script*; raise what redis-py raises, a ``ConnectionError`` for a server that is a replica now."""
+        with self._lock:
+            return self._call(script, keys, arguments)
+
+    def _call(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._pool.get_connection()
@@ -71,7 +77,8 @@ class Link:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()
-            self._pool.release(connection)
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.disconnect()
+                self._pool.release(connection)

@@ -12,6 +12,7 @@ import os
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -85,7 +86,7 @@ NOTHING = Lists((), (), 1, False)
 class Owner:
     """Holds messages for one channel. Any thread may settle, one reserves.
 
-    *on_settled* is called for each message that is settled.
+    *on_settled*, a method, is called for each message that is settled; when its object is gone, the owner closes.
     """
 
     def __init__(
@@ -97,8 +98,10 @@ class Owner:
         self.lapsed = False
         self._lease_millis = int(lease_seconds * 1000)
         self._period = lease_seconds / 3
-        self._link, self._keeping = Link(pool(), 10.0), Link(pool(), max(lease_seconds / 2, 1.0))
-        self._on_settled = on_settled
+        timeout = max(lease_seconds / 2, 1.0)  # so that one that hangs leaves time to renew the lease
+        self._link, self._keeping = Link(pool(), timeout), Link(pool(), timeout)
+        # Weak: the thread below must not keep a channel alive that nobody closed.
+        self._on_settled = weakref.WeakMethod(on_settled)
         self._heads = [keys.owners, keys.unacked(self.identity), keys.staged(self.identity), keys.deliveries]
         self._number = 1
         self._pid = os.getpid()
@@ -158,7 +161,8 @@ class Owner:
         if not self._armed:
             self._armed = True
             self._event.set()
-        self._on_settled()
+        if (tell := self._on_settled()) is not None:
+            tell()
 
     def valid(self) -> bool:
         """Whether what is held is still this owner's; asks Valkey when this process stood still for long."""
@@ -242,6 +246,8 @@ class Owner:
             if self._event.wait(max(due - time.monotonic(), 0.0)):
                 self._event.clear()
                 self._tell_when_late()
+            if not self._closing and self._on_settled() is None:
+                self.close()
             if self._closing and not self._settlements and (self._doubtful or not self.held):
                 self._try(self._finish)
             if time.monotonic() >= due or time.monotonic() - self._renewed > self._period:

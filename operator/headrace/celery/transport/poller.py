@@ -97,11 +97,12 @@ class Poller(kombu_redis.MultiChannelPoller):
         """Take and deliver messages; returns how many."""
         self._thread = threading.get_ident()
         delivered = 0
+        for channel in self._channels:
+            if channel.active_fanout_queues:
+                self._register_LISTEN(channel)
         for channel in list(self._channels):
             if channel not in self._channels:
                 continue  # closed by what was delivered
-            if channel.active_fanout_queues:
-                self._register_LISTEN(channel)
             delivered += channel.turn(most)
             if most is not None and delivered:
                 break
