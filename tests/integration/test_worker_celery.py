@@ -206,6 +206,31 @@ def test_p1_p2_a_killed_worker_loses_nothing(valkey: Valkey, processes: Processe
     assert sorted(record["payload"]["id"] for record in records(valkey)) == names
 
 
+@pytest.mark.parametrize("pool", ["Prefork", "Threads"])
+def test_p2_a_worker_that_was_frozen_for_too_long_leaves_no_result(
+    valkey: Valkey, processes: Processes, pool: str
+) -> None:
+    """The task's mark is forgotten by then, so that only the lease can keep the second result away."""
+    outbox = {"key": OUTBOX, "tasks": ["shop.price"], "windowSeconds": 1}
+    document = worker(valkey, celery={"pool": pool, "concurrency": 1}, outbox=outbox)
+    first = start(processes, valkey, document).wait_until_ready()
+    order(valkey, id="frozen", seconds=2)
+    wait_for(lambda: runs(valkey, "frozen") == 1, "it runs")
+    first.signal(signal.SIGSTOP)
+    wait_for(first.frozen, "it is frozen")
+    start(processes, valkey, document)
+    wait_for_records(valkey, 1)
+    wait_until_settled(valkey)
+    with valkey.client() as client:
+        wait_for(lambda: not list(client.scan_iter(f"{PREFIX}:done:*")), "the task's mark is forgotten")
+    first.signal(signal.SIGCONT)
+    wait_for(lambda: "ran out" in first.log(), "it notices")
+    order(valkey, id="next")
+    wait_for_records(valkey, 2)
+    assert first.stop() == 0
+    assert sorted(record["payload"]["id"] for record in records(valkey)) == ["frozen", "next"]
+
+
 def test_p1_p5_an_outage_of_valkey_shows_kills_nothing_and_loses_nothing(valkey: Valkey, processes: Processes) -> None:
     document = worker(valkey, celery={"results": {"enabled": False}})
     running = start(processes, valkey, document).wait_until_ready()
