@@ -86,12 +86,13 @@ class Reservations:
             for name in ("take", "settle", "renew")
         )
 
-    def take(self, most: int, *, orphans: bool) -> tuple[list[Delivery], int]:
+    def take(self, most: int, *, fresh: bool, orphans: bool) -> tuple[list[Delivery], int]:
         """At most so many messages, and how many were found deleted by others.
 
-        *orphans*: look too for what a consumer that is none of ours left.
+        *fresh*: new ones too, not only those whose lease or wait is over. *orphans*: look too for what
+        a consumer that is none of ours left.
         """
-        arguments = [*self._arguments(), most, TAKEN_BYTES, self._orphans_from if orphans else ""]
+        arguments = [*self._arguments(), most, TAKEN_BYTES, self._orphans_from if orphans else "", int(fresh)]
         rows, deleted, cursor = self._take(keys=self._keys, args=arguments)
         if orphans:
             self._orphans_from = cursor or "-"

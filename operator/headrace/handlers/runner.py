@@ -23,6 +23,8 @@ LOOP = "the loop of the handler"
 TURN_SECONDS = 0.5
 """The longest wait; the stop is looked at so often."""
 ORPHANS_SECONDS = 2.0
+DUE_SECONDS = 1.0
+"""How often it is looked whose lease or wait is over, however seldom for new messages."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Runner:
         self._running: dict[str, Delivery] = {}
         self._judged: list[Judgement] = []
         self._not_before = 0.0
+        self._fresh_at = 0.0
         self._orphans_at = 0.0
         self._backoff = Backoff()
         self._seldom = Seldom()
@@ -111,7 +114,8 @@ class Runner:
         most = min(self._batch_size, self._concurrency - len(self._running))
         now = time.monotonic()
         orphans = self._place.has_orphans and now >= self._orphans_at
-        found, deleted = self._reservations.take(most, orphans=orphans)
+        fresh = now >= self._fresh_at
+        found, deleted = self._reservations.take(most, fresh=fresh, orphans=orphans)
         if orphans:
             self._orphans_at = now + ORPHANS_SECONDS
         self._health.register()
@@ -122,7 +126,10 @@ class Runner:
         for delivery in found:
             self._begin(delivery)
         self._metrics.in_flight.set(len(self._running))
-        self._not_before = 0.0 if len(found) == most else now + self._place.pause_seconds
+        more = len(found) == most
+        if fresh:
+            self._fresh_at = 0.0 if more else now + self._place.pause_seconds
+        self._not_before = 0.0 if more else now + min(self._place.pause_seconds, DUE_SECONDS)
 
     def _begin(self, delivery: Delivery) -> None:
         self._metrics.received.inc()

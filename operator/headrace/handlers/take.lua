@@ -1,5 +1,5 @@
 -- Take messages: first those whose lease or wait is over, then new ones.
--- ARGV 6...: most messages, bytes after which no more are taken, where to look for orphans or ''
+-- ARGV 6...: most messages, bytes after which no more are taken, where to look for orphans or '', 1 when new ones too
 -- Returns the messages (id, attempt, key, what else there is, payload), the ids whose payload somebody deleted,
 -- and where to look for orphans next.
 local most, room = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -37,7 +37,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', whole(NOW), 'LIM
     release(id)
   end
 end
-if #rows < most and not full() then
+if ARGV[9] == '1' and #rows < most and not full() then
   fresh(most - #rows, hand, full)
 end
 return {rows, deleted, cursor}
