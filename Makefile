@@ -65,6 +65,10 @@ bench-bridge: ## the bridge against the ceiling of its libraries, 10 minutes; BE
 bench-celery: ## Celery's workers against its stock transport and its in-memory one, 8 minutes; BENCH=--quick or --thorough
 	@$(PYTHON) -m tests.bench.workers $(BENCH)
 
+.PHONY: test-kombu
+test-kombu: ## kombu's and Celery's own tests of Redis, run on our transport and results; SUITE=kombu-unit and alike
+	@$(PYTHON) -m tests.upstream $(SUITE)
+
 # SEED, FIRST, KILLS and SCENARIO repeat one run that was printed (of the nightly form: the nightly target).
 CRASHES = $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST)) $(if $(KILLS),--kills $(KILLS)) $(if $(SCENARIO),--scenario $(SCENARIO))
 .PHONY: crash-test

@@ -4,6 +4,8 @@ import os
 
 import celery
 
+import headrace.celery  # noqa: F401  makes valkey:// known
+
 app = celery.Celery("results")
 app.conf.update(
     broker_url=os.environ.get("RESULTS_BROKER", "memory://"),

@@ -28,11 +28,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield server
 
 
-@pytest.fixture
-def app(server: Valkey) -> Iterator[celery.Celery]:
+@pytest.fixture(params=["valkey", "redis"])
+def app(server: Valkey, request: pytest.FixtureRequest) -> Iterator[celery.Celery]:
+    """On our transport, and on the stock one."""
     with server.client() as client:
         client.flushall()
-    app = application(server.url.replace("valkey://", "redis://"))
+    app = application(server.url.replace("valkey", request.param))
     yield app
     app.close()
 
@@ -224,11 +225,11 @@ class Cutter:
 def test_p1_p2_a_batch_whose_answer_is_lost_is_sent_again_and_queued_once(server: Valkey) -> None:
     messages(server)
     proxy = Cutter(server, cuts=2)
-    app = application(f"redis://{HOST}:{proxy.port}/0")
+    app = application(f"valkey://{HOST}:{proxy.port}/0")
     ids = enqueue_many(app.tasks["shop.add"], [(number,) for number in range(30)], batch_size=10)
     assert [message["headers"]["id"] for message in messages(server)["celery"]] == ids
     proxy = Cutter(server, cuts=100)
-    app = application(f"redis://{HOST}:{proxy.port}/0")
+    app = application(f"valkey://{HOST}:{proxy.port}/0")
     with pytest.raises(EnqueueError, match="connection to Valkey is lost") as caught:
         enqueue_many(
             app.tasks["shop.add"], [(number,) for number in range(30)], batch_size=10, retry_policy={"max_retries": 2}

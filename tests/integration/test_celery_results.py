@@ -94,7 +94,7 @@ def test_p1_p5_a_result_waits_until_valkey_is_back(tmp_path: Path) -> None:
 
 
 def test_callers_hear_of_results_groups_and_chords(server: Valkey, tmp_path: Path) -> None:
-    broker = server.url.replace("valkey://", "redis://")
+    broker = server.url
     environment = {"RESULTS_BROKER": broker, "RESULTS_BACKEND": BACKEND + server.url}
     with CeleryWorker.start("tests.integration.result_tasks", tmp_path, environment, "--pool=threads"):
         app = celery.Celery("caller", broker=broker, backend=BACKEND + server.url, set_as_current=False)
