@@ -21,10 +21,10 @@ from headrace.celery.transport import channel, poller, qos
 from tests.upstream.skips import SKIPS
 
 UNDER_TEST = {
-    "Channel": channel.Channel,
+    "Channel": transport.Transport.Channel,
     "MultiChannelPoller": poller.Poller,
     "QoS": qos.QoS,
-    "SentinelChannel": channel.SentinelChannel,
+    "SentinelChannel": transport.SentinelTransport.Channel,
     "SentinelTransport": transport.SentinelTransport,
     "Transport": transport.Transport,
 }
@@ -44,7 +44,7 @@ def pytest_configure() -> None:
             ours = scheme.replace("rediss", "valkeys").replace("redis", "valkey").replace("sentinel", "valkey-sentinel")
             kombu_transport.TRANSPORT_ALIASES[scheme] = kombu_transport.TRANSPORT_ALIASES[ours]
     if SUITE == "kombu-integration":  # its other classes play an old kombu at the other end
-        setattr(kombu_redis, "SentinelChannel", channel.SentinelChannel)  # noqa: B010
+        setattr(kombu_redis, "SentinelChannel", transport.SentinelTransport.Channel)  # noqa: B010
     if SUITE == "kombu-unit":
         for name, substitute in UNDER_TEST.items():
             setattr(kombu_redis, name, substitute)
