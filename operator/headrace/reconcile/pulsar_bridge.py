@@ -18,6 +18,7 @@ from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of
 from headrace.reconcile.plan import Event, Plan
 from headrace.reconcile.replay import replay_events, replay_findings, replay_status
 from headrace.reconcile.snapshot import Snapshot
+from headrace.reconcile.valkey_safety import safety_findings
 from headrace.reconcile.verdicts import NameConflictError
 from headrace.reconcile.workload_outcome import (
     blocking,
@@ -72,6 +73,7 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
     )
     findings = [
         *connection_findings(problems, "Valkey and Pulsar answer"),
+        *safety_findings(snapshot.numbers.valkey, celery=False),
         *_broker_findings(broker, problems),
         *limit_findings(bridge, snapshot.numbers),
         *workload_findings(bridge, snapshot, problems, children.apply),

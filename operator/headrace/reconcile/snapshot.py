@@ -7,6 +7,7 @@ from typing import Any
 from headrace.desired.inputs import Inputs
 from headrace.pulsar.facts import PulsarFacts
 from headrace.reconcile.kinds import Reference
+from headrace.reconcile.valkey_facts import ValkeyFacts
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Numbers:
     """Destinations whose circuit breaker is not closed, and what they said."""
     rate_limited: bool | None = None
     """Whether the rate limit held messages back lately."""
+    valkey: ValkeyFacts | None = None
+    """What Valkey says of itself."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Asks Valkey how much waits. Only reads."""
+"""Asks Valkey how much waits, and what it says of itself. Only reads."""
 
 import asyncio
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from headrace.reconcile.limits import limits
 from headrace.reconcile.limits import questions as limit_questions
 from headrace.reconcile.secrets import Credentials
 from headrace.reconcile.snapshot import Numbers
+from headrace.reconcile.valkey_facts import ValkeyFacts, facts_of
 from headrace.reconcile.verdicts import ValkeyAuthenticationFailedError, ValkeyUnreachableError
 
 _SECONDS = 5.0
@@ -67,13 +69,15 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
     spec = worker.spec
     if spec.mode is not Mode.CELERY:
         asked = mode_numbers.questions(worker, time.time())
-        return mode_numbers.numbers(worker, await _ask(worker, credentials, asked))
+        answers, facts = await _ask(worker, credentials, asked)
+        return replace(mode_numbers.numbers(worker, answers), valkey=facts)
     on_valkey = worker.broker.type is BrokerType.VALKEY
     queues = [queue.name for queue in worker.celery.queues] if on_valkey else []
     questions: list[_Question] = [("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
     questions.append(("EVAL_RO", _IN_FLIGHT, "1", _own_key(worker, "owners"), _own_key(worker, "unacked:")))
     questions += [("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
-    answers = [_number(answer) for answer in await _ask(worker, credentials, questions)]
+    found, facts = await _ask(worker, credentials, questions)
+    answers = [_number(answer) for answer in found]
     steps = len(_PRIORITY_SUFFIXES)
     waiting = [sum(one or 0 for one in answers[index * steps : (index + 1) * steps]) for index in range(len(queues))]
     rest = answers[len(queues) * steps :]
@@ -83,6 +87,7 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
         outbox=rest[1] if spec.outbox else None,
         dead_letters=rest[-1] if spec.dead_letter else None,
         queues=tuple(zip(queues, waiting, strict=True)),
+        valkey=facts,
     )
 
 
@@ -95,7 +100,7 @@ async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Num
         waits = [_waits(bridge, source), *(_waits(bridge, source.shard(number)) for number in shards)]
         flies = [_own_key(bridge, "cut"), *(_own_key(bridge, f"shard-{number}:cut") for number in shards)]
         questions += [*waits, *(("LLEN", key) for key in flies)]
-    answers = await _ask(bridge, credentials, [*questions, *limit_questions(bridge, bridge.key_prefix)])
+    answers, facts = await _ask(bridge, credentials, [*questions, *limit_questions(bridge, bridge.key_prefix)])
     run = _texts(answers.pop(0)) if replay else None
     number = len(waits)
     group = source.stream.group if source and source.stream else ""
@@ -104,6 +109,7 @@ async def _bridge_numbers(bridge: PulsarBridge, credentials: Credentials) -> Num
         backlog=_sum(waiting),
         in_flight=_sum(answers[number : 2 * number]),
         replay=run,
+        valkey=facts,
         **limits(bridge, answers[2 * number :]),
     )
 
@@ -141,8 +147,11 @@ async def _ask(
     resource: ValkeyWorker | PulsarBridge,
     credentials: Credentials,
     questions: Sequence[_Question],
-) -> list[Any]:
-    """One round trip with all questions, after a PING. None for a key that is of another type than asked."""
+) -> tuple[list[Any], ValkeyFacts]:
+    """One round trip with all questions, after a PING. None for a key that is of another type than asked.
+
+    With what Valkey says of itself, which the user may not be allowed to ask.
+    """
     named = urlsplit(resource.spec.valkey.url)
     place = f"Valkey at {named.hostname}:{named.port or _PORT}"
     client = _client(resource.spec.valkey, resource.metadata.namespace, credentials)
@@ -150,9 +159,9 @@ async def _ask(
         async with asyncio.timeout(_SECONDS * 2):
             await client.ping()
             pipeline = client.pipeline(transaction=False)
-            for question in questions:
+            for question in (*questions, ("INFO",)):
                 pipeline.execute_command(*question)
-            answers = await pipeline.execute(raise_on_error=False)
+            *answers, info = await pipeline.execute(raise_on_error=False)
     except AuthenticationError as error:
         raise ValkeyAuthenticationFailedError(f"{place} refused the credentials: {error}") from None
     except (ValkeyConnectionError, OSError, TimeoutError) as error:
@@ -164,7 +173,7 @@ async def _ask(
     for answer in answers:
         if isinstance(answer, NoPermissionError):
             raise ValkeyAuthenticationFailedError(f"{place} does not let this user count: {answer}")
-    return [None if isinstance(answer, Exception) else answer for answer in answers]
+    return [None if isinstance(answer, Exception) else answer for answer in answers], facts_of(info)
 
 
 def _refusal(place: str, error: ValkeyError) -> Exception:

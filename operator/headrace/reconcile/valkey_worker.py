@@ -6,11 +6,13 @@ from headrace.api.celery_broker import BrokerType
 from headrace.api.resource import InvalidResourceError, parse
 from headrace.api.status import ConditionType
 from headrace.api.valkey_worker import ValkeyWorker
+from headrace.api.worker_modes import Mode
 from headrace.reconcile.children import plan_children
 from headrace.reconcile.desires import desired_children
 from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of, unparsable
 from headrace.reconcile.plan import Plan
 from headrace.reconcile.snapshot import Snapshot
+from headrace.reconcile.valkey_safety import safety_findings
 from headrace.reconcile.workload_outcome import (
     connection_findings,
     hold_for_secrets,
@@ -48,6 +50,7 @@ def plan_valkey_worker(snapshot: Snapshot, now: datetime) -> Plan:
     }
     findings = [
         *connection_findings(problems, _answers(worker)),
+        *safety_findings(numbers.valkey, celery=worker.spec.mode is Mode.CELERY),
         *workload_findings(worker, snapshot, problems, children.apply),
     ]
     return conclude(snapshot, Outcome(findings, _REQUIRED, _running(worker), worker.spec.suspend, fields), plan, now)
