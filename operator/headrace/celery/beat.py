@@ -76,7 +76,9 @@ class Scheduler(beat.Scheduler):
         self.install_default_entries(self.schedule)
         states = self._store.states(self.schedule, self.app.now())
         for name, entry in self.schedule.items():
-            entry.last_run_at, entry.total_run_count = states[name].last_run_at, states[name].runs
+            # In the app's own time zone: an offset of last winter would put a crontab of summer an hour off.
+            entry.last_run_at = states[name].last_run_at.astimezone(self.app.timezone)
+            entry.total_run_count = states[name].runs
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Queue the task of a tick.
