@@ -14,6 +14,8 @@ import headrace
 from headrace.api.resource import parse
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.api.worker_modes import Format, Stream
+from headrace.bridge.record import converter
+from headrace.bridge.routing import EntryFormat, Routing, Target
 from headrace.handlers import reading
 from headrace.handlers.judgement import Fate, Judge, Judgement
 from headrace.handlers.reservations import Delivery, Settling
@@ -65,6 +67,16 @@ def test_results_go_to_the_outbox_and_none_is_no_result() -> None:
 def test_dead_letters_go_to_their_list_else_to_the_outbox_else_nowhere(spec: dict[str, Any], number: int) -> None:
     judged = judge(**spec).failed(delivery(), message(1), Refused("why"))
     assert (judged.fate, judged.reason, judged.verdict.list_number) == (Fate.BURIED, "Refused", number)
+
+
+def test_a_bridge_reads_the_records_of_a_handler() -> None:
+    rules = judge(**OUTBOX)
+    target = Target("persistent://a/b/c", 0)
+    read = converter(Routing(target, target, EntryFormat.OUTBOX, None, "PulsarBridge/n/b"))
+    result = read(rules.succeeded(delivery(), message(), {"price": 7}).verdict.record)
+    assert (result.payload, result.reason, result.properties) == (b'{"price":7}', None, {"traceparent": "00-1"})
+    letter = read(rules.failed(delivery(attempt=3), message({"id": 1}), ValueError("no")).verdict.record)
+    assert (letter.payload, letter.reason) == (b'{"id":1}', "HandlerFailed")
 
 
 def test_failures_are_tried_again_only_when_the_resource_says_so_and_not_for_ever() -> None:
