@@ -1,5 +1,6 @@
 """The Celery app of the examples: ordinary Celery, nothing of Headrace's but the one import."""
 
+import logging
 from typing import Any
 
 from celery import Celery
@@ -27,4 +28,4 @@ def price(order: dict[str, Any]) -> dict[str, Any]:
 @app.task(name="shop.tasks.remind")
 def remind() -> None:
     """Each morning at nine, where the worker sends periodic tasks (`celery.beat`)."""
-    print("orders that nobody paid for are looked up")  # noqa: T201
+    logging.getLogger(__name__).info("orders that nobody paid for are looked up")

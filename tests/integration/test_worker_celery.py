@@ -232,7 +232,7 @@ def test_p2_a_worker_that_was_frozen_for_too_long_leaves_no_result(
 
 
 def test_p1_p5_an_outage_of_valkey_shows_kills_nothing_and_loses_nothing(valkey: Valkey, processes: Processes) -> None:
-    document = worker(valkey, celery={"results": {"enabled": False}})
+    document = worker(valkey, celery={"results": {"enabled": False}, "notConsumingSeconds": 5})
     running = start(processes, valkey, document).wait_until_ready()
     for number in range(8):
         order(valkey, id=f"o{number}", seconds=1)
@@ -245,6 +245,7 @@ def test_p1_p5_an_outage_of_valkey_shows_kills_nothing_and_loses_nothing(valkey:
     wait_for_records(valkey, 8, seconds=60)
     running.wait_until_ready()
     assert sorted(record["payload"]["id"] for record in records(valkey)) == sorted(f"o{number}" for number in range(8))
+    assert running.metric("headrace_worker_not_consuming_restarts_total") == 0
 
 
 def test_p6_the_password_is_never_in_a_log(tmp_path: Path, processes: Processes) -> None:
