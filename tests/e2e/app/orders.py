@@ -3,16 +3,21 @@
 import time
 from typing import Any
 
+import valkey
 from celery import Celery
 
 from headrace.tasks import Refused
+
+VALKEY = "valkey://valkey:6379/0"
 
 app = Celery("orders")
 
 
 @app.task(name="orders.price")
 def price(order: dict[str, Any]) -> dict[str, Any]:
-    """Price an order; refuse, fail or dawdle when it says so."""
+    """Price an order; note that it ran, refuse, fail or dawdle when it says so."""
+    if order.get("note"):
+        valkey.Valkey.from_url(VALKEY).incr(order["note"])
     if order.get("refuse"):
         raise Refused("the order is not for sale")
     if order.get("fail"):
