@@ -71,6 +71,7 @@ CLUSTER = ("integration/test_testbed_", "contract/", "e2e/")
 ORDER = (*CLUSTER, "unit/", "integration/", "faults/")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the tests by folder, in `ORDER`; inside a folder they stay as they are. A module's tests stay together."""
     tests = Path(__file__).parent
