@@ -144,7 +144,7 @@ def test_p1_a_stopped_worker_gives_back_in_order_and_stock_workers_go_on(server:
     with server.client() as client:
         client.flushall()
         bed = Bed(server, tmp_path)
-        with bed.worker("--pool=solo", multiplier=4) as worker:
+        with bed.worker("--pool=prefork", "--concurrency=1") as worker:
             bed.send("work", "first", 1)
             bed.wait_for_notes("begin first")
             for number in range(6):
