@@ -17,7 +17,7 @@ from kombu.transport import redis as kombu_redis
 
 import headrace.celery  # noqa: F401  makes valkey:// known
 from headrace.celery import results, transport
-from headrace.celery.transport import channel, poller, qos
+from headrace.celery.transport import channel, poller, qos, sentinel
 from tests.upstream.skips import SKIPS
 
 UNDER_TEST = {
@@ -43,6 +43,7 @@ def pytest_configure() -> None:
         for scheme in ("redis", "rediss", "sentinel"):
             ours = scheme.replace("rediss", "valkeys").replace("redis", "valkey").replace("sentinel", "valkey-sentinel")
             kombu_transport.TRANSPORT_ALIASES[scheme] = kombu_transport.TRANSPORT_ALIASES[ours]
+        setattr(sentinel, "SCHEME", "sentinel")  # noqa: B010
     if SUITE == "kombu-integration":  # its other classes play an old kombu at the other end
         setattr(kombu_redis, "SentinelChannel", transport.SentinelTransport.Channel)  # noqa: B010
     if SUITE == "kombu-unit":
