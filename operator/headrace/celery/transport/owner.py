@@ -251,8 +251,10 @@ class Owner:
             if self._closing and not self._settlements and (self._doubtful or not self.held):
                 self._try(self._finish)
             if time.monotonic() >= due or time.monotonic() - self._renewed > self._period:
-                kept = self._try(lambda: self._keep(self._keeping))
-                due = time.monotonic() + (self._period if kept else RETRY_SECONDS)
+                if self._try(lambda: self._keep(self._keeping)):
+                    due = time.monotonic() + self._period
+                else:
+                    time.sleep(RETRY_SECONDS)
         self._keeping.close()
         _owners.pop(self.identity, None)
 
