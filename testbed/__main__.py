@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from testbed import brokers, environment, golang, images, leftovers, promtool, pulsar_jars
+from testbed import brokers, environment, golang, images, leftovers, promtool, pulsar_jars, rabbitmq
 from testbed.programs import client
 from testbed.progress import console, say
 
@@ -91,7 +91,12 @@ def load_image(options: argparse.Namespace) -> None:
 PREPARATIONS: dict[str, tuple[Callable[[], object], ...]] = {
     "tools": (helm, promtool.path),
     "pulsar": (pulsar_jars.pulsar_jars,),
-    "cluster": (lambda: environment.current().prepare(), promtool.path, pulsar_jars.pulsar_jars),
+    "cluster": (
+        lambda: environment.current().prepare(),
+        promtool.path,
+        pulsar_jars.pulsar_jars,
+        rabbitmq.installation,
+    ),
 }
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int | None], str]] = {
