@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from testbed import environment, images, leftovers
 from testbed.environment import Environment
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
+
+# how long an example takes says more about the machine than about the code
+settings.register_profile("headrace", deadline=None)
+settings.load_profile("headrace")
 
 CRDS = Path(__file__).parents[1] / "crds"
 

@@ -62,7 +62,7 @@ _PROBLEMS = [
 
 
 @pytest.mark.parametrize("kind", PLANNERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=some.data())
 def test_p7_any_dictionary_gives_a_plan(kind: str, data: Any) -> None:
     any_body = data.draw(some.dictionaries(_FIELDS | some.text(max_size=8), _JSON, max_size=5))
@@ -72,7 +72,7 @@ def test_p7_any_dictionary_gives_a_plan(kind: str, data: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", PLANNERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=some.data())
 def test_p7_a_good_body_with_one_broken_field_gives_a_plan(kind: str, data: Any) -> None:
     broken = body(kind)
@@ -87,7 +87,7 @@ def test_p7_a_good_body_with_one_broken_field_gives_a_plan(kind: str, data: Any)
 
 
 @pytest.mark.parametrize("kind", PLANNERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     problems=some.lists(some.sampled_from(_PROBLEMS), max_size=4, unique=True),
     failures=some.lists(some.sampled_from(_PROBLEMS), max_size=2, unique=True),
