@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -125,14 +125,15 @@ def on_sqs(valkey: Valkey, server: SQS, visibility_seconds: int = 60) -> Broker:
 
 @pytest.fixture(params=["Valkey", "RabbitMQ", "SQS", "Memory"])
 def broker(request: pytest.FixtureRequest, valkey: Valkey) -> Broker:
-    """Each broker in turn."""
+    """Each broker in turn; with threads, as the crash below is with processes."""
+    threads = {"pool": "Threads"}
     match request.param:
         case "RabbitMQ":
-            return on_rabbitmq(valkey, request.getfixturevalue("rabbitmq"))
+            return replace(on_rabbitmq(valkey, request.getfixturevalue("rabbitmq")), celery=threads)
         case "SQS":
-            return on_sqs(valkey, request.getfixturevalue("sqs"))
+            return replace(on_sqs(valkey, request.getfixturevalue("sqs")), celery=threads)
         case "Memory":
-            return Broker("memory", valkey, {"type": "Memory"}, celery={"pool": "Threads"})
+            return Broker("memory", valkey, {"type": "Memory"}, celery=threads)
     return Broker("valkey", valkey, {"type": "Valkey"}, {}, {"broker_url": valkey.url.replace("valkey:", "redis:")})
 
 
