@@ -37,7 +37,7 @@ def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(
 ) -> None:
     """Also with a second SIGTERM; what waits for its time goes back at once, what runs too long in the end."""
     celery = runtime(pool, results={"enabled": False}, notConsumingSeconds=5)  # it looks at Valkey each second
-    document = worker(valkey, terminationGracePeriodSeconds=10, celery=celery)
+    document = worker(valkey, terminationGracePeriodSeconds=12, celery=celery)
     running = start(processes, valkey, document).wait_until_ready()
     order(valkey, id="later", eta="2100-01-01T00:00:00+00:00")
     order(valkey, id="long", seconds=600, stubborn=stubborn)
@@ -51,7 +51,7 @@ def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(
     running.signal(signal.SIGTERM)
     order(valkey, id="new")
     if pool != "Solo":  # its one slot is the consumer's own thread
-        wait_for(lambda: waiting(valkey) == ["later", "new"], "what only waited is given back", 4)
+        wait_for(lambda: waiting(valkey) == ["later", "new"], "what only waited is given back", 6.5)
     assert running.process.wait(15) == 0
     assert [record["payload"]["id"] for record in records(valkey)] == ([] if pool == "Solo" else ["short"])
     assert waiting(valkey) == ["later", "long", "new"]

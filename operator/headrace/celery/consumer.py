@@ -67,7 +67,7 @@ class Consumer(celery_consumer.Consumer):
     def on_close(self) -> None:
         """The connection is lost, or the worker stops: what does not run yet belongs to the queue again."""
         context = context_of(self.app)
-        idle = [request for request in [*context.held] if request not in state.active_requests]
+        idle = [request for request in [*context.held] if not _begun(request)]
         super().on_close()
         if self.connection is not None and self.task_consumer is not None:  # it stops
             ignore_errors(self, self.task_consumer.cancel)  # or it would get them right back
@@ -144,6 +144,11 @@ class Consumer(celery_consumer.Consumer):
         )
         known = task_id if isinstance(task_id, str) and task_id else None
         context.ledger.publish(known, target, record, message.delivery_tag)
+
+
+def _begun(request: Any) -> bool:
+    """Whether the pool has the task; it says a moment later that it runs."""
+    return request in state.active_requests or request._apply_result is not None
 
 
 def _bytes(body: Any) -> bytes:

@@ -1,17 +1,20 @@
+# mypy: disallow-untyped-calls=False
 """The staged stop of a Celery worker: finish what runs, give the rest back, end in time."""
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+import time
 from contextlib import suppress
 from typing import Any
 
 from billiard import active_children
 from celery import signals
+from kombu.common import ignore_errors
 
 from headrace.api.celery_runtime import Pool
 from headrace.celery.context import Context
@@ -30,28 +33,45 @@ class Drain:
     def __init__(self, context: Context, loop: str) -> None:
         self._context = context
         self._loop = loop
+        self.heard = False
+        """Whether a signal asked for the stop."""
         self.begun = threading.Event()
 
     def connect(self) -> None:
         """Hear of the stop. Celery keeps only weak references, hence ``weak=False``."""
-        signals.worker_shutting_down.connect(self._begin, weak=False)
+        signals.worker_shutting_down.connect(self._hear, weak=False)
 
-    def _begin(self, **_: Any) -> None:
+    def _hear(self, **_: Any) -> None:
+        """A signal's handler: it may interrupt whoever holds a lock, and under gevent it may not wait at all."""
+        if not self.heard:
+            self.heard = True
+            _thread.start_new_thread(self._run, ())
+
+    def _run(self) -> None:
         worker = self._context.worker
-        if self.begun.is_set():
-            return
         self.begun.set()
         self._context.metrics.serving(self._context.hostname, [queue.name for queue in worker.celery.queues], 0)
         self._context.health.done(self._loop)  # the loop stands still while tasks finish
         seconds = worker.drain_seconds
         _log.info("stopping; running tasks have %d s", seconds)
+        self._stop_taking()
+        time.sleep(seconds)
         if worker.celery.pool is Pool.PREFORK:
-            # Celery's cold shutdown ends the children and gives their tasks back.
-            _after(seconds, lambda: os.kill(os.getpid(), signal.SIGQUIT))
-            _after(seconds + LAST_SECONDS, self._cut_off)
-        else:
-            # It cannot end a thread, and would end a task of the main thread by an exception of its own.
-            _after(seconds, self._cut_off)
+            # Celery's cold shutdown ends the children and gives their tasks back. Of the other pools it cannot end a
+            # thread, and would end a task of the main thread by an exception of its own.
+            os.kill(os.getpid(), signal.SIGQUIT)
+            time.sleep(LAST_SECONDS)
+        self._cut_off()
+
+    def _stop_taking(self) -> None:
+        """Let the loop see now that it is to stop; it could take tasks for two seconds more."""
+        consumer = self._context.consumer
+        if consumer is None:
+            return
+        if consumer.hub is not None:
+            consumer.call_soon(lambda: None)  # it turns
+        elif consumer.task_consumer is not None:  # under gevent, which has one thread: nobody else is at it
+            ignore_errors(consumer, consumer.task_consumer.cancel)
 
     def _cut_off(self) -> None:
         """Give back what still runs, and end at once, before the pod is killed."""
@@ -68,9 +88,3 @@ class Drain:
         tell_all()
         logging.shutdown()
         os._exit(self._context.exit_status)
-
-
-def _after(seconds: float, what: Callable[[], None]) -> None:
-    timer = threading.Timer(seconds, what)
-    timer.daemon = True
-    timer.start()

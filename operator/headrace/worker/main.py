@@ -114,7 +114,7 @@ def _start(app: celery.Celery, context: Context, drain: Drain) -> int:
     _log.info("started")
     controller.start()
     # Celery's exit code of a stop by signal says how it ended, not that anything is wrong
-    return context.exit_status if drain.begun.is_set() else int(controller.exitcode or 0)
+    return context.exit_status if drain.heard else int(controller.exitcode or 0)
 
 
 def _connect_signals(context: Context, drain: Drain) -> None:
