@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 
 import pytest
 
@@ -90,6 +91,9 @@ def test_p5_a_deaf_consumer_connects_anew_and_if_that_does_not_help_starts_anew(
         environment = {"SHOP_VALKEY": valkey.url, "DEAF": str(connections)}
         return processes.start("worker", document, environment=environment).wait_until_ready()
 
+    count = f"{PREFIX}:restarts:shop@{socket.gethostname()}"
+    with valkey.client() as client:
+        client.set(count, 3)
     hopeless = deaf(1000)
     order(valkey, id="first")
     with valkey.client() as client:  # one of them has another priority
@@ -98,7 +102,12 @@ def test_p5_a_deaf_consumer_connects_anew_and_if_that_does_not_help_starts_anew(
     wait_for(lambda: hopeless.metric("celery_queue_length", queue_name=QUEUE) == 2, "both are counted")
     wait_for(lambda: hopeless.metric("headrace_worker_not_consuming_seconds") > 0, "it is noticed")
     wait_for(lambda: restarts(hopeless, "Consumer") == 1, "it connects anew")
+    wait_for(lambda: "3 new starts did not help" in hopeless.log(), "it stays: there were enough in this hour")
+    with valkey.client() as client:
+        client.delete(count)
     assert hopeless.process.wait(30) == os.EX_SOFTWARE
+    with valkey.client() as client:
+        assert (client.get(count), client.ttl(count) > 3000) == ("1", True)
     assert "connecting anew did not help" in hopeless.termination()
     assert waiting(valkey) == ["second"]
     healed = deaf(1)
