@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tests.faults.handlers import HandledList, HandledStream
 from tests.faults.scenario import Scenario
 from tests.faults.tasks import PreforkTasks, ThreadsTasks
 from tests.faults.to_pulsar import KeyedListToPulsar, ListToPulsar, StreamToPulsar
@@ -26,4 +27,6 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "pulsar-to-stream": PulsarToStream,
     "tasks-prefork": PreforkTasks,
     "tasks-threads": ThreadsTasks,
+    "handled-list": HandledList,
+    "handled-stream": HandledStream,
 }
