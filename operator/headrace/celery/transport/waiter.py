@@ -44,6 +44,7 @@ class Waiter:
         return self.since is not None and time.monotonic() - self.since > self._timeout + patience_seconds
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and let the pool count it no more."""
         self.since = None
         self.connection.disconnect()
+        self._pool.release(self.connection)
