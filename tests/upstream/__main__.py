@@ -37,6 +37,13 @@ SUITES = (
     Suite("kombu-unit", "kombu", ("t/unit/transport/test_redis.py",)),
     Suite("kombu-integration", "kombu", ("t/integration/test_redis.py",)),
     Suite("celery-unit", "celery", ("t/unit/backends/test_redis.py",)),
+    Suite(
+        "celery-integration",
+        "celery",
+        tuple(
+            f"t/integration/test_{name}.py" for name in ("redis_backend", "tasks", "group_chains", "inspect", "canvas")
+        ),
+    ),
 )
 
 
@@ -93,6 +100,8 @@ def _run(suite: Suite, folder: Path, chosen: str, stock: bool) -> bool:
             "TEST_BACKEND": f"redis://{address}/0",  # some tests look for this scheme, which the plugin makes ours
         }
         plugins = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "tests.upstream.plugin"]
+        if suite.name == "celery-integration":
+            plugins += ["-p", "celery.contrib.pytest"]
         command = [sys.executable, "-m", "pytest", "-q", "-rfEs", "-W", "ignore", "--tb=short", *plugins]
         command += ["-o", "python_classes=test_*"]
         command += ["-k", chosen] if chosen else []

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery.app import backends
 from celery.backends import redis as celery_redis
 from kombu import transport as kombu_transport
 from kombu.transport import redis as kombu_redis
@@ -39,6 +40,8 @@ def pytest_configure() -> None:
         celery_redis.SentinelBackend = results.SentinelBackend
         sys.modules["fakeredis"] = types.ModuleType("fakeredis")  # tests of scripts: they get the real server
         sys.modules["fakeredis"].FakeRedis = _empty_server  # type: ignore[attr-defined]
+    if SUITE == "celery-integration":
+        backends.BACKEND_ALIASES["redis"] = "headrace.celery.results:Backend"
     if SUITE.startswith("kombu"):
         for scheme in ("redis", "rediss", "sentinel"):
             ours = scheme.replace("rediss", "valkeys").replace("redis", "valkey").replace("sentinel", "valkey-sentinel")
