@@ -12,7 +12,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 PYTHON = $(eval PYTHON := $$(shell testbed/bootstrap.sh))$(or $(PYTHON),$(error there is no Python environment, see above))
 PYTEST = $(PYTHON) -m pytest -o cache_dir=$(CACHE)/pytest
 # Three processes keep two cores busy: most of a test is waiting for a server.
-SIDE_BY_SIDE = --numprocesses=$(or $(PROCESSES),3) --dist=loadgroup
+SIDE_BY_SIDE = --numprocesses=$(or $(PROCESSES),3) --dist=loadscope
 # Tests begin with a new cluster (it takes 6 s) and stop it when they end, however they end.
 # HEADRACE_KEEP_TESTBED=1 takes the one that runs, and leaves it running.
 DOWN = [ "$$HEADRACE_KEEP_TESTBED" = 1 ] || $(PYTHON) -m testbed down

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from testbed import environment, images, leftovers
 from testbed.environment import Environment
@@ -69,23 +71,31 @@ def pytest_sessionstart() -> None:
     leftovers.remove_orphans()
 
 
-# What needs the cluster runs in one process, since there is one cluster, and begins first, since it takes longest. The
-# test bed's own tests stop and start it, so they come before those that fill it. Of the rest the cheap come before the
-# dear.
-CLUSTER = ("integration/test_testbed_", "contract/", "e2e/")
-ORDER = (*CLUSTER, "unit/", "integration/", "faults/")
+# The test bed's own tests stop and start the cluster, so they come before those that fill it.
+CLUSTER = ("tests/integration/test_testbed_", "tests/contract/", "tests/e2e/")
+# Cheap before dear.
+ORDER = (*CLUSTER, "tests/unit/", "tests/integration/", "tests/faults/")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests by folder, in `ORDER`; inside a folder they stay as they are. A module's tests stay together."""
-    tests = Path(__file__).parent
+    """Sort the tests by folder, in `ORDER`; inside a folder they stay as they are."""
 
     def place(item: pytest.Item) -> int:
-        name = item.path.relative_to(tests).as_posix()
-        return next((index for index, prefix in enumerate(ORDER) if name.startswith(prefix)), len(ORDER))
+        return next((index for index, prefix in enumerate(ORDER) if item.nodeid.startswith(prefix)), len(ORDER))
 
     items.sort(key=place)
-    for item in items:
-        needs_cluster = "bare_cluster" in getattr(item, "fixturenames", ()) or place(item) < len(CLUSTER)
-        item.add_marker(pytest.mark.xdist_group("cluster" if needs_cluster else item.path.name))
+
+
+class Modules(LoadScopeScheduling):
+    """A module's tests run in one process, and all that need the cluster in the same, since there is one cluster.
+
+    `--dist=loadgroup` would do that, but with pytest 9.2 pytest-xdist 3.8 does not see any group.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith(CLUSTER) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Modules:
+    """Side by side by modules."""
+    return Modules(config, log)
