@@ -43,7 +43,15 @@ def pulsar_to_list(bed: Bed, windows: int, seconds: int) -> Latencies:
         return _windows(bed, sender, receiver, windows, seconds)
 
 
+def pulsar_alone(bed: Bed, windows: int, seconds: int) -> Latencies:
+    """Without a bridge: from the moment a message is due at the topic, unbatched, until a reader of it has it."""
+    topic = bed.sink_topic(bed.unique("latency"))
+    ends = {"service_url": bed.pulsar.service_url, "topic": topic}
+    return _windows(bed, ends, ends, windows, seconds)
+
+
 MEASURES: dict[str, Callable[[Bed, int, int], Latencies]] = {
+    "pulsar_alone": pulsar_alone,
     "list_to_pulsar": list_to_pulsar,
     "pulsar_to_list": pulsar_to_list,
 }

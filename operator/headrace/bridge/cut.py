@@ -71,7 +71,7 @@ class CutStore:
         self._bucket = bucket
         self._channel = channel
         self._limited_until = 0.0
-        self._cut = script(client, "bucket", source.take, "cut", in_full=True)
+        self._cut = script(client, "bucket", *source.take, "cut", in_full=True)
         self._commit = script(client, "commit", in_full=True)
 
     def next(self, routing: Routing, floor: int, most: int, newest: Cut | None = None) -> list[Cut]:

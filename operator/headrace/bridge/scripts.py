@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 
 
 def script(client: valkey.Valkey, *names: str, in_full: bool = False, folder: Path = HERE) -> Script:
-    """The script of a folder's `.lua` files *names*, one behind the other, bound to *client*.
+    """The script of the `.lua` files *names*, see :func:`script_text`, bound to *client*.
 
     *in_full*: a full Valkey runs it too. For what moves messages away, which is what empties it.
     """
@@ -29,8 +29,9 @@ def script(client: valkey.Valkey, *names: str, in_full: bool = False, folder: Pa
 
 
 def script_text(*names: str, folder: Path = HERE) -> str:
-    """The text of a folder's `.lua` files *names*, one behind the other."""
-    return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+    """The text of the `.lua` files *names*, one behind the other; what is not in *folder* is one of the bridge's."""
+    files = [folder / f"{name}.lua" for name in names]
+    return "\n".join((file if file.exists() else HERE / file.name).read_text(encoding="utf-8") for file in files)
 
 
 def raise_if_fenced(error: ResponseError) -> None:

@@ -25,10 +25,10 @@ class Source(Protocol):
 
     key: str
     """The key."""
-    take: str
-    """The Lua file that takes entries out."""
+    take: tuple[str, ...]
+    """The Lua files that take entries out."""
     arguments: tuple[str | int, ...]
-    """What that file needs to know."""
+    """What these files need to know."""
 
     def waiting(self) -> int:
         """Entries that nobody has taken."""
@@ -53,7 +53,7 @@ def open_source(client: valkey.Valkey, spec: ValkeySource, prefix: str, lease: L
 class ListEntries:
     """A list, taken from its right end."""
 
-    take = "take_list"
+    take: tuple[str, ...] = ("take_list",)
     arguments: tuple[str | int, ...] = ()
 
     def __init__(self, client: valkey.Valkey, key: str) -> None:
@@ -79,7 +79,7 @@ class StreamEntries:
     its producers cut short (``XADD … MAXLEN``) loses nothing that was taken.
     """
 
-    take = "take_stream"
+    take: tuple[str, ...] = ("stream_group", "take_stream")
 
     def __init__(self, client: valkey.Valkey, spec: StreamSource, prefix: str, lease: Lease) -> None:
         self._client = client

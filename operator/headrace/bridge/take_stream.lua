@@ -1,36 +1,7 @@
 -- How entries leave a stream: read by a group, and at once no longer pending there, as they are in the cut then.
--- In front of cut.lua. ARGV 9...: group, where a new group begins, milliseconds until a pending entry is orphaned
+-- Behind stream_group.lua, in front of cut.lua. ARGV 9...: group, where a new group begins, milliseconds until a pending entry is orphaned
 -- An entry becomes a row: its id and the lengths of fields and values, a line break, then these one behind the other.
 local CONSUMER, FIRST_READ, MOST_CLAIMED = 'headrace', 16, 100
-
-local function parts(id)
-  local milliseconds, number = string.match(id, '^(%d+)-?(%d*)$')
-  return tonumber(milliseconds), tonumber(number) or 0
-end
-
-local function before(one, other)
-  local milliseconds, number = parts(one)
-  local others_milliseconds, others_number = parts(other)
-  return milliseconds < others_milliseconds or (milliseconds == others_milliseconds and number < others_number)
-end
-
-local function last_id(source)
-  local newest = redis.call('XREVRANGE', source, '+', '-', 'COUNT', 1)[1]
-  return newest and newest[1] or '0-0'
-end
-
--- A group that was there and is gone goes on where it was, unless the stream is another one by now.
-local function make_group(source, state, group, initial)
-  local read = redis.call('HGET', state, 'read')
-  local start = initial
-  if read then
-    start = before(last_id(source), read) and '0-0' or read
-  elseif initial == '$' then
-    start = last_id(source)
-  end
-  redis.call('XGROUP', 'CREATE', source, group, start, 'MKSTREAM')
-  redis.call('HSET', state, 'read', start)
-end
 
 local function encoded(entry)
   local head, parts = {entry[1]}, entry[2]

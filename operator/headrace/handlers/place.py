@@ -115,7 +115,7 @@ class Entries:
         self._stream = stream
         self._consumer = f"headrace:{os.environ.get('HOSTNAME') or socket.gethostname()}"
         initial = "0-0" if stream.initial_position is InitialPosition.EARLIEST else "$"
-        self.kind = Kind(("stream",), stream.key, (stream.group, self._consumer, initial), prefix)
+        self.kind = Kind(("stream_group", "stream"), stream.key, (stream.group, self._consumer, initial), prefix)
         self.read = reading.entries(stream)
 
     def waiting(self, client: valkey.Valkey) -> int | None:

@@ -1,36 +1,7 @@
--- Entries of a stream. They stay in it, pending in the group, so a message is only its id.
+-- Entries of a stream. They stay in it, pending in the group, so a message is only its id. Behind stream_group.lua.
 -- ARGV 3...: group, consumer, where a new group begins
 local GROUP, CONSUMER, INITIAL = ARGV[3], ARGV[4], ARGV[5]
 local WAITING, PAGE = 'headrace:waiting', 100
-
-local function parts(id)
-  local milliseconds, number = string.match(id, '^(%d+)-?(%d*)$')
-  return tonumber(milliseconds), tonumber(number) or 0
-end
-
-local function before(one, other)
-  local milliseconds, number = parts(one)
-  local others_milliseconds, others_number = parts(other)
-  return milliseconds < others_milliseconds or (milliseconds == others_milliseconds and number < others_number)
-end
-
-local function last_id()
-  local newest = redis.call('XREVRANGE', SOURCE, '+', '-', 'COUNT', 1)[1]
-  return newest and newest[1] or '0-0'
-end
-
--- A group that was there and is gone goes on where it was, unless the stream is another one by now.
-local function make_group()
-  local read = redis.call('HGET', MESSAGES, 'read')
-  local start = INITIAL
-  if read then
-    start = before(last_id(), read) and '0-0' or read
-  elseif start == '$' then
-    start = last_id()
-  end
-  redis.call('XGROUP', 'CREATE', SOURCE, GROUP, start, 'MKSTREAM')
-  redis.call('HSET', MESSAGES, 'read', start)
-end
 
 local function check()
   local problem = wrong_type('stream')
@@ -42,7 +13,7 @@ local function check()
     if string.sub(asked.err, 1, 7) ~= 'NOGROUP' then
       return asked.err
     end
-    make_group()
+    make_group(SOURCE, MESSAGES, GROUP, INITIAL)
   end
 end
 
