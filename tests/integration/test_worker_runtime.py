@@ -63,6 +63,18 @@ def test_p1_sigterm_lets_a_task_finish_and_gives_the_rest_back(
         assert not client.exists(f"{PREFIX}:deliveries"), "no attempt is counted"
 
 
+@pytest.mark.parametrize(("multiplier", "most"), [(1, 2), (4, 8)])
+def test_a_pod_holds_as_many_tasks_as_it_was_told(
+    valkey: Valkey, processes: Processes, multiplier: int, most: int
+) -> None:
+    for number in range(20):
+        order(valkey, id=f"{number}", seconds=600)
+    start(processes, valkey, worker(valkey, celery=runtime("Threads", prefetchMultiplier=multiplier)))
+    wait_for(lambda: runs(valkey, "0") + runs(valkey, "1") == 2, "two run")
+    wait_for(lambda: held(valkey) == most, f"{most} are held")
+    assert len(waiting(valkey)) == 20 - most
+
+
 @pytest.mark.parametrize("pool", POOLS)
 def test_p1_sigterm_of_a_worker_whose_tasks_end_in_time(valkey: Valkey, processes: Processes, pool: str) -> None:
     running = start(processes, valkey, worker(valkey, celery=runtime(pool))).wait_until_ready()

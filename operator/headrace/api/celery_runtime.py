@@ -104,6 +104,9 @@ class CeleryRuntime(ApiModel):
     """Prefork (the default), Threads, Solo, or Gevent for tasks that mostly wait for the network."""
     results: Results = Results()
     """The result backend."""
+    prefetch_multiplier: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many tasks a pod holds for each that it can run at once. A larger number makes short tasks cheaper, and lets
+    them wait behind a long one while another pod is idle. Default 1."""
     time_limit_seconds: Positive | None = None
     """A task that runs longer is killed. No limit when left out."""
     soft_time_limit_seconds: Positive | None = None

@@ -25,7 +25,7 @@ def settings(worker: ValkeyWorker, server: ValkeyServer, access: Access) -> dict
         "task_acks_on_failure": True,
         "task_acks_on_timeout": False,
         "task_reject_on_worker_lost": True,
-        "worker_prefetch_multiplier": 1,
+        "worker_prefetch_multiplier": celery.prefetch_multiplier,
         "worker_consumer": "headrace.celery.consumer:Consumer",
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
