@@ -96,7 +96,8 @@ def replaced(bed: Bed) -> None:
 def replaced_cut_off(bed: Bed) -> None:
     """Cut off from the side that chooses who works, another replica takes over; then both reach everything again."""
     bed.await_moment()
-    way = to_valkey(bed) if bed.scenario.leased else to_pulsar(bed)
+    by_pulsar = "Pulsar" in bed.scenario.sides and not bed.scenario.leased
+    way = to_pulsar(bed) if by_pulsar else to_valkey(bed)
     way.stall()
     _take_over(bed, way.resume)
 
