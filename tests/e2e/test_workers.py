@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from headrace.api.task_count import PRIORITY_SUFFIXES
 from headrace.bridge.envelope import envelopes
 from tests.e2e.cluster import Cluster, wait_until
 from tests.e2e.manifests import worker
 
-STEPS = {0: "", 3: "\x06\x163", 6: "\x06\x166", 9: "\x06\x169"}
-"""Priorities, and what kombu puts behind a queue's name for them."""
+STEPS = dict(zip((0, 3, 6, 9), PRIORITY_SUFFIXES, strict=True))
+"""The priorities, and what stands behind a queue's name for them."""
 
 
 @contextmanager

@@ -87,7 +87,8 @@ class PreforkTasks(Scenario):
 
     command = "worker"
     rate = 100
-    naive_rate = 100
+    naive_rate = 20
+    """So few that the control waits for tasks most of the time, which is when it loses them."""
     sides = frozenset({"Valkey"})
     leased = False
     deaths: ClassVar[Mapping[str, Callable[[Any], None]]] = {

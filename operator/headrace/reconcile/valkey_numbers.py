@@ -13,6 +13,7 @@ from valkey.asyncio.connection import ConnectionPool
 from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseError, ValkeyError
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 
+from headrace.api import task_count
 from headrace.api.bridge_source import ValkeySource
 from headrace.api.celery_broker import BrokerType
 from headrace.api.connection import ValkeyConnection
@@ -31,19 +32,6 @@ from headrace.reconcile.verdicts import ValkeyAuthenticationFailedError, ValkeyU
 
 _SECONDS = 5.0
 _PORT = 6379
-
-_PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""kombu keeps a queue in one list for each priority step (``Channel.sep``, ``DEFAULT_PRIORITY_STEPS``)."""
-
-
-_IN_FLIGHT = """
-local held = 0
-for _, owner in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  held = held + redis.call('HLEN', ARGV[1] .. owner)
-end
-return held
-"""
-"""Adds up what each consumer holds (``headrace.celery.transport.keys``)."""
 
 _Question = tuple[str, ...]
 """A command that only reads, and its arguments."""
@@ -73,20 +61,18 @@ async def _worker_numbers(worker: ValkeyWorker, credentials: Credentials) -> Num
         return replace(mode_numbers.numbers(worker, answers), valkey=facts)
     on_valkey = worker.broker.type is BrokerType.VALKEY
     queues = [queue.name for queue in worker.celery.queues] if on_valkey else []
-    questions: list[_Question] = [("LLEN", f"{queue}{suffix}") for queue in queues for suffix in _PRIORITY_SUFFIXES]
-    questions.append(("EVAL_RO", _IN_FLIGHT, "1", _own_key(worker, "owners"), _own_key(worker, "unacked:")))
-    questions += [("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
-    found, facts = await _ask(worker, credentials, questions)
+    counted = task_count.questions(worker.key_prefix, queues)
+    lists: list[_Question] = [("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
+    found, facts = await _ask(worker, credentials, [*counted, *lists])
     answers = [_number(answer) for answer in found]
-    steps = len(_PRIORITY_SUFFIXES)
-    waiting = [sum(one or 0 for one in answers[index * steps : (index + 1) * steps]) for index in range(len(queues))]
-    rest = answers[len(queues) * steps :]
+    waiting = task_count.waiting(queues, answers)
+    rest = answers[len(counted) - 1 :]
     return Numbers(
-        backlog=sum(waiting) if on_valkey else None,
+        backlog=sum(waiting.values()) if on_valkey else None,
         in_flight=rest[0] if on_valkey else None,
         outbox=rest[1] if spec.outbox else None,
         dead_letters=rest[-1] if spec.dead_letter else None,
-        queues=tuple(zip(queues, waiting, strict=True)),
+        queues=tuple(waiting.items()),
         valkey=facts,
     )
 

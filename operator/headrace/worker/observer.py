@@ -7,14 +7,13 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from celery.worker import state
 from valkey.exceptions import ValkeyError
 
+from headrace.api import task_count
 from headrace.celery.context import Context
-from headrace.celery.transport.keys import Keys
 from headrace.celery.watchdog import HOUR_SECONDS, RESTARTS_PER_HOUR, Remedy, Watchdog
 from headrace.process.configuration import leave_word
 from headrace.process.logs import Seldom
@@ -24,10 +23,6 @@ from headrace.worker.broker_observer import BrokerObserver
 PERIOD_SECONDS = 5.0
 ALIVE_SECONDS = 10.0
 """A loop that turned so recently is connected."""
-PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
-"""kombu keeps a queue in one list for each priority step."""
-
-_IN_FLIGHT = (Path(__file__).parent / "in_flight.lua").read_text(encoding="utf-8")
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +41,7 @@ class Observer:
         patience = worker.celery.not_consuming_seconds
         self._period = min(PERIOD_SECONDS, patience / 5)
         self._watchdog = Watchdog(patience, self._period)
-        self._keys = Keys(worker.key_prefix)
+        self._prefix = worker.key_prefix
         self._restarts = f"{worker.key_prefix}:restarts:{context.hostname}"
 
     def start(self) -> None:
@@ -72,18 +67,16 @@ class Observer:
     def _look(self) -> dict[str, int]:
         """What waits in each queue; the figures are set."""
         pipeline: Any = self._client.pipeline(transaction=False)
-        for queue in self._queues:
-            for suffix in PRIORITY_SUFFIXES:
-                pipeline.llen(f"{queue}{suffix}")
-        pipeline.eval_ro(_IN_FLIGHT, 1, self._keys.owners, self._keys.unacked_of)
+        asked = task_count.questions(self._prefix, self._queues)
+        for question in asked:
+            pipeline.execute_command(*question)
         if self._outbox:
             pipeline.llen(self._outbox)
         lengths = pipeline.execute()
-        steps = len(PRIORITY_SUFFIXES)
-        waiting = {queue: sum(lengths[n * steps : (n + 1) * steps]) for n, queue in enumerate(self._queues)}
+        waiting = task_count.waiting(self._queues, lengths)
         metrics = self._context.metrics
         if not self._elsewhere:
-            metrics.in_flight.set(lengths[steps * len(self._queues)])
+            metrics.in_flight.set(lengths[len(asked) - 1])
         for queue, length in waiting.items():
             metrics.queue_length.labels(queue).set(length)
         if self._outbox:

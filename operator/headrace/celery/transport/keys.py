@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from headrace.api import task_count
+
 _TAG = re.compile("([0-9a-f]{16}):([0-9]+)")
 DEFAULT_PREFIX = "headrace:{celery}"
 
@@ -18,7 +20,7 @@ class Keys:
     @property
     def owners(self) -> str:
         """Sorted set: who holds messages, by the end of its lease in ms of Valkey's clock."""
-        return f"{self.prefix}:owners"
+        return task_count.owners_key(self.prefix)
 
     @property
     def deliveries(self) -> str:
@@ -33,7 +35,7 @@ class Keys:
     @property
     def unacked_of(self) -> str:
         """An owner's reservations (see :meth:`unacked`) without its name."""
-        return f"{self.prefix}:unacked:"
+        return task_count.unacked_key(self.prefix, "")
 
     @property
     def staged_of(self) -> str:

@@ -55,6 +55,19 @@ local function finish(number)
   return true
 end
 
+-- Put a message that is still the owner's back on its list, at one end of it; returns the message.
+local function give(number, push_to)
+  local held = redis.call('HGET', unacked, number)
+  if not held then
+    return nil
+  end
+  local list, raw = cut(held)
+  redis.call(push_to, list, raw)
+  redis.call('HDEL', unacked, number)
+  redis.call('HDEL', staged, number)
+  return raw
+end
+
 local at = 12
 local stop = at + tonumber(ARGV[8])
 if stop > at then
@@ -90,26 +103,17 @@ while at < stop do
 end
 stop = at + tonumber(ARGV[10])
 while at < stop do
-  local held = redis.call('HGET', unacked, ARGV[at])
-  if held then
-    local list, raw = cut(held)
-    redis.call('LPUSH', list, raw)
+  local raw = give(ARGV[at], 'LPUSH')
+  if raw then
     redis.call('HINCRBY', deliveries, redis.sha1hex(raw), 1)
     redis.call('EXPIRE', deliveries, remember)
-    redis.call('HDEL', unacked, ARGV[at])
-    redis.call('HDEL', staged, ARGV[at])
     counted = true
   end
   at = at + 1
 end
 stop = at + tonumber(ARGV[11])
 while at < stop do
-  local held = redis.call('HGET', unacked, ARGV[at])
-  if held then
-    local list, raw = cut(held)
-    redis.call('RPUSH', list, raw)
-    redis.call('HDEL', unacked, ARGV[at])
-  end
+  give(ARGV[at], 'RPUSH')
   at = at + 1
 end
 
