@@ -64,6 +64,10 @@ class CrashingProxy:
             self._started.set()
             await self._stop.wait()
             await runner.cleanup()
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:  # of operators that were killed while they waited for an answer
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Accept-Encoding")}
