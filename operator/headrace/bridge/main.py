@@ -11,6 +11,7 @@ from pathlib import Path
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.circuit import VALKEY, Circuit
+from headrace.bridge.identity import Identity
 from headrace.bridge.inlet import Inlet
 from headrace.bridge.inward import Inward
 from headrace.bridge.lines import dead_letter_line, source_lines
@@ -94,12 +95,13 @@ def _loops(
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
-) -> list[Inward | Outward | Reception | ReplayLoop | Shares]:
+) -> list[Identity | Inward | Outward | Reception | ReplayLoop | Shares]:
     spec = bridge.spec
     prefix = bridge.key_prefix
     limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
-    lines = ReplayLines(bridge, prefix, server, client, metrics, limit)
-    replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop)
+    identity = Identity(server, prefix, bridge.metadata.uid, health, stop)
+    lines = ReplayLines(bridge, prefix, server, client, metrics, identity, limit)
+    replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop, identity)
     bucket = TokenBucket(spec.rate_limit, prefix, metrics)
 
     def circuit(destination: str, *, shared: bool = True) -> Circuit:
@@ -108,24 +110,35 @@ def _loops(
 
     if spec.source.valkey is not None:
         source = spec.source.valkey
-        shares = Shares(server, prefix, source.shards, health, stop)
+        shares = Shares(server, prefix, source.shards, health, stop, identity)
         moving = [
             Outward(
-                line, server, client, health, metrics, stop, shares.of(line.shard), bucket, circuit(line.sink_topic)
+                line,
+                server,
+                client,
+                health,
+                metrics,
+                stop,
+                identity,
+                shares.of(line.shard),
+                bucket,
+                circuit(line.sink_topic),
             )
             for line in source_lines(bridge, prefix, limit)
         ]
         if source.pub_sub is not None:
-            return [*moving, Reception(source.pub_sub, prefix, moving[0].lease, server, health, metrics, stop), replay]
-        return [*moving, shares, replay] if source.shards else [*moving, replay]
+            received = Reception(source.pub_sub, prefix, moving[0].lease, server, health, metrics, stop)
+            return [identity, *moving, received, replay]
+        return [identity, *moving, *([shares] if source.shards else []), replay]
 
     def to_valkey() -> Circuit:
         return circuit(VALKEY, shared=False)
 
     letters = dead_letter_line(bridge, prefix, limit)
     return [
+        identity,
         *Inlet(bridge, prefix, server, client, admin, health, metrics, stop, bucket, to_valkey).loops(),
-        Outward(letters, server, client, health, metrics, stop, circuit=circuit(letters.sink_topic)),
+        Outward(letters, server, client, health, metrics, stop, identity, circuit=circuit(letters.sink_topic)),
         replay,
     ]
 

@@ -16,6 +16,7 @@ from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
 from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
 from headrace.bridge.durability import Settlement
 from headrace.bridge.frame import Frame, Way, frames
+from headrace.bridge.identity import Identity
 from headrace.bridge.lease import Lease
 from headrace.bridge.lines import Line
 from headrace.bridge.metrics import BridgeMetrics
@@ -83,11 +84,13 @@ class Outward:
         health: Health,
         metrics: BridgeMetrics,
         stop: Stop,
+        identity: Identity,
         share: Share | None = None,
         bucket: TokenBucket | None = None,
         circuit: Circuit | None = None,
     ) -> None:
         self._line = line
+        self._identity = identity
         self._share = share or Share()
         self._valkey = server.client()
         self._lease = Lease(self._valkey, line.prefix)
@@ -162,7 +165,7 @@ class Outward:
             self._tick()
             if self._circuit.look() is State.OPEN:
                 return False
-            mine = self._share.claim()
+            mine = self._identity.ours() and self._share.claim()
             if mine and self._lease.acquire():
                 self._side("valkey", True)
                 return True
@@ -170,7 +173,7 @@ class Outward:
                 self._share.left()
                 self._side("valkey", True)
             if not said:
-                _log.info("%s: another replica works, standing by", self._name)
+                _log.info("%s: another works, standing by", self._name)
                 partitions(self._pulsar, self._line.sink_topic)
                 self._side("pulsar", True)
                 said = True
@@ -182,7 +185,7 @@ class Outward:
         routing = self._open()
         flying: deque[_Flight] = deque()
         surplus = False
-        while not self._stop and not (surplus := self._share.surplus()):
+        while not self._stop and not (surplus := not self._identity.ours() or self._share.surplus()):
             self._tick()
             if len(flying) < CUTS_IN_FLIGHT and (not flying or flying[-1].cut.fills(self._line.batching)):
                 cuts = self._store.next(routing, self._floor, self._most(), flying[-1].cut if flying else None)
@@ -204,7 +207,7 @@ class Outward:
         while flying:
             self._arrive(flying.popleft())
         if surplus:
-            _log.info("%s: giving it to another replica", self._name)
+            _log.info("%s: giving it to another", self._name)
             self._publisher.close()  # first, for the broker admits one producer of a name
             self._lease.release()
 

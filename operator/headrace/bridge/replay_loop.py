@@ -10,6 +10,7 @@ from headrace.api.replay import Replay, ReplayOrigin, ReplayState
 from headrace.api.status import ReplayPhase
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin, TopicMissingError
 from headrace.bridge.dead_letter_replay import DeadLetterReplay
+from headrace.bridge.identity import Identity
 from headrace.bridge.inward import open_store
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
@@ -52,6 +53,7 @@ class ReplayLoop:
         health: Health,
         metrics: BridgeMetrics,
         stop: Stop,
+        identity: Identity,
     ) -> None:
         self._bridge = bridge
         self._replay = bridge.spec.replay
@@ -67,6 +69,7 @@ class ReplayLoop:
         self._tick = health.loop(self._name)
         self._metrics = metrics
         self._stop = stop
+        self._identity = identity
         self._seldom = Seldom()
         self._backoff = Backoff()
 
@@ -99,7 +102,7 @@ class ReplayLoop:
         """Wait for the lease; False when the stop came first."""
         while not self._stop:
             self._tick()
-            if self._lease.acquire():
+            if self._identity.ours() and self._lease.acquire():
                 return True
             self._stop.wait(TURN_SECONDS)
         return False
@@ -159,6 +162,8 @@ class ReplayLoop:
     def _turn(self, seconds: float) -> bool:
         """Called between steps: wait, at least until the lease is sure; False when the stop came."""
         self._tick()
+        if not self._identity.ours():
+            raise FencedError("another resource has the keys")
         self._lease.renew()
         while seconds > TURN_SECONDS and not self._stop.wait(TURN_SECONDS):
             seconds -= TURN_SECONDS

@@ -10,6 +10,7 @@ import secrets
 import threading
 from typing import Any
 
+from headrace.bridge.identity import Identity
 from headrace.bridge.lease import LEASE_MILLISECONDS
 from headrace.bridge.scripts import script
 from headrace.process.health import Health
@@ -48,13 +49,16 @@ def fair_share(replica: str, replicas: list[str], shards: int) -> int:
 class Shares:
     """The loop of the heartbeat. Runs in a thread of its own; its shares are asked by the loops of the lines."""
 
-    def __init__(self, server: ValkeyServer, prefix: str, shards: int, health: Health, stop: Stop) -> None:
+    def __init__(
+        self, server: ValkeyServer, prefix: str, shards: int, health: Health, stop: Stop, identity: Identity
+    ) -> None:
         self._replica = secrets.token_hex(8)
         self._key = f"{prefix}:replicas"
         self._shards = shards
         self._heartbeat: Any = script(server.client(), "heartbeat", in_full=True)
         self._health = health
         self._stop = stop
+        self._identity = identity
         self._seldom = Seldom()
         self._lock = threading.Lock()
         self._held: set[int] = set()
@@ -71,7 +75,8 @@ class Shares:
         while not self._stop:
             tick()
             try:
-                self._beat(LEASE_MILLISECONDS)
+                if self._identity.ours():  # who may hold no shard must not count for one
+                    self._beat(LEASE_MILLISECONDS)
             except VALKEY_TROUBLE as error:
                 if self._seldom(str(error)):
                     _log.warning("cannot tell how many replicas share the shards (%s); trying again", error)

@@ -46,6 +46,7 @@ class Health:
         self._ticks: dict[str, Tick] = {}
         self._connected = dict.fromkeys(sides, False)
         self._others: dict[str, bool] = {}
+        self._refusals: dict[str, str] = {}
         self._gauge = connected
         self._registered = False
         for side in self._connected:
@@ -73,6 +74,11 @@ class Health:
         else:
             self._others[side] = connected
 
+    def refusal(self, part: str, text: str | None) -> None:
+        """Why *part* of the process may not work, as a sentence for people; None when it may."""
+        refusals = {**self._refusals, part: text or ""}
+        self._refusals = {known: why for known, why in refusals.items() if why}
+
     def not_live(self) -> list[str]:
         """Why the process should be restarted; empty when it should not."""
         ages = {name: tick.age_seconds() for name, tick in dict(self._ticks).items()}
@@ -83,4 +89,4 @@ class Health:
         problems = [] if self._registered else ["starting"]
         sides = self._connected | self._others
         problems += [f"{side} is not reachable" for side, connected in sides.items() if not connected]
-        return problems + self.not_live()
+        return [*problems, *self._refusals.values(), *self.not_live()]
