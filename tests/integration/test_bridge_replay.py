@@ -157,6 +157,19 @@ def test_a_dry_run_counts_and_moves_nothing(valkey: Valkey, pulsar: Pulsar, topi
     assert left(pulsar, topic) == 25
 
 
+def test_p8_a_match_that_chose_nothing_says_what_it_asked_for_in_vain(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    bury(pulsar, topic, 3, tenant="x")
+    document = bridge(valkey, pulsar, topic, match="properties.tenat == 'x'")
+    running = processes.start("bridge", document).wait_until_ready()
+    wait_for_phase(valkey, "Completed")
+    told = "match asks for properties.tenat, which none of the 3 messages has"
+    assert run(valkey)["message"].startswith(told)
+    assert told in running.log()
+    assert left(pulsar, topic) == 3
+
+
 def test_paused_it_waits_resumed_it_goes_on_cancelled_it_ends(
     valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
 ) -> None:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from headrace.api.model import ApiModel, Rule
 from headrace.api.policy import Positive, compiles
+from headrace.api.replay_match import checked
 from headrace.api.topic import TopicName
 
 
@@ -80,9 +81,12 @@ class Replay(ApiModel):
     message_id: Annotated[str, Field(max_length=64, pattern="^[0-9]+:[0-9]+(:-?[0-9]+)?$")] | None = None
     """With MessageId: the first message, `LEDGER:ENTRY`, of a topic with partitions `LEDGER:ENTRY:PARTITION`; then that
     partition is replayed alone."""
-    match: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(compiles)] | None = None
+    match: (
+        Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(compiles), AfterValidator(checked)] | None
+    ) = None
     """JMESPath on `{payload, key, properties, reason, error, attempts, topic, messageId, publishTime}`, such as
-    `reason == 'TaskFailed'`. Whatever it is true for is replayed; everything when left out."""
+    `reason == 'TaskFailed'`. Whatever it is true for is replayed; everything when left out. A name that no letter has
+    is refused, such as a text without its single quotes."""
     limit: Positive | None = None
     """Replay so many at most. All when left out."""
     rate_per_second: Annotated[int, Field(ge=1, le=100_000)] | None = None

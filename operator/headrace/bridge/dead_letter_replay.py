@@ -16,6 +16,7 @@ from headrace.bridge.admin import PulsarAdmin, TopicMissingError
 from headrace.bridge.batch import Position
 from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
 from headrace.bridge.letter import Fate, Judgement, judge
+from headrace.bridge.matching import Matcher
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
 from headrace.bridge.pulsar_library import Client, TopicNotFoundError
@@ -45,7 +46,8 @@ class DeadLetterReplay:
         self._lines = lines
         self._metrics = metrics
         self._turn = turn
-        self._judge = judge(replay, bridge.spec.pulsar_topic, self._topic)
+        self._matcher = Matcher(replay.match, run.seen)
+        self._judge = judge(replay, self._matcher, bridge.spec.pulsar_topic, self._topic)
         self._pace = Pace(replay.rate_per_second)
 
     def ends(self) -> dict[str, Position]:
@@ -55,6 +57,11 @@ class DeadLetterReplay:
         except TopicNotFoundError:
             raise TopicMissingError(f"the topic {self._topic} does not exist") from None
         return {name: (*self._admin.last_message(name), LAST_INDEX) for name in names}
+
+    def complaint(self) -> str:
+        """What is odd about what `match` chose; empty when nothing is."""
+        matched = self._run.count("matched")
+        return self._matcher.complaint(matched, matched + self._run.count("skipped"))
 
     def run(self) -> bool:
         """Replay; False when the stop came first."""
@@ -128,4 +135,4 @@ class DeadLetterReplay:
         counted = {Fate.REPLAYED: staged, Fate.SKIPPED: counts[Fate.SKIPPED], Fate.FAILED: counts[Fate.FAILED]}
         for fate, number in counted.items():
             self._metrics.replayed.labels(status=fate.value).inc(number)
-        self._run.note(message="", **({"problem": problems[-1]} if problems else {}))
+        self._run.note(message="", seen=self._matcher.noted, **({"problem": problems[-1]} if problems else {}))

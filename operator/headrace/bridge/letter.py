@@ -7,10 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-import jmespath
-import jmespath.exceptions
 import orjson
 
 from headrace.api.replay import Replay
@@ -84,12 +81,14 @@ class UnreplayableError(Exception):
     """The letter cannot be replayed; the text is a sentence."""
 
 
-def judge(replay: Replay, topic: str | None, dead_letter_topic: str) -> Callable[[Letter], Judgement]:
+def judge(
+    replay: Replay, matches: Callable[[Letter, str | None], bool], topic: str | None, dead_letter_topic: str
+) -> Callable[[Letter], Judgement]:
     """The function that decides on a letter as *replay* says. It never raises.
 
-    *topic*: where one goes that names none, if it may; *dead_letter_topic*: where none goes, as it lies there.
+    *matches*: whether it is to be replayed; may raise :class:`UnreplayableError`. *topic*: where one goes that names
+    none, if it may; *dead_letter_topic*: where none goes, as it lies there.
     """
-    matches = matcher(replay.match)
     targets: set[str] = set()
 
     def decide(letter: Letter) -> Judgement:
@@ -114,58 +113,6 @@ def judge(replay: Replay, topic: str | None, dead_letter_topic: str) -> Callable
             return Judgement(Fate.FAILED, f"{letter.message_id} stays: {problem}")
 
     return decide
-
-
-def matcher(expression: str | None) -> Callable[[Letter, str | None], bool]:
-    """The function that says whether a letter, which came from a topic, matches.
-
-    It raises :class:`UnreplayableError` when the expression cannot be applied to the letter.
-    """
-    if expression is None:
-        return lambda _, __: True
-    search = jmespath.compile(expression).search
-
-    def matches(letter: Letter, topic: str | None) -> bool:
-        try:
-            return _is_true(search(_facts(letter, topic)))
-        except jmespath.exceptions.JMESPathError as error:
-            raise UnreplayableError(f"match does not apply to it: {error}.") from None
-
-    return matches
-
-
-def _facts(letter: Letter, topic: str | None) -> dict[str, Any]:
-    """What `match` sees."""
-    properties = letter.properties
-    attempts = properties.get("HEADRACE_ATTEMPTS", "")
-    return {
-        "payload": _readable(letter.payload),
-        "key": letter.key,
-        "properties": properties,
-        "reason": properties.get("HEADRACE_REASON"),
-        "error": properties.get("HEADRACE_ERROR"),
-        "attempts": int(attempts) if attempts.isascii() and attempts.isdigit() else None,
-        "topic": topic,
-        "messageId": letter.message_id,
-        "publishTime": letter.publish_time,
-    }
-
-
-def _readable(payload: bytes) -> Any:
-    """The payload's JSON value; text where it is none, null where it is no text."""
-    try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _is_true(value: Any) -> bool:
-    """JMESPath's own rule: false are null, false, and what is empty; 0 is true."""
-    return value is not None and value is not False and value not in ("", [], {})
 
 
 def renewed(properties: Mapping[str, str], max_replays: int) -> dict[str, str]:

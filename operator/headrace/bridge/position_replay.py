@@ -18,7 +18,8 @@ from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.batch import NOWHERE, Batch, Position, position
 from headrace.bridge.dead_letters import Found
 from headrace.bridge.delivery import DeliveryStore
-from headrace.bridge.letter import Fate, UnreplayableError, matcher
+from headrace.bridge.letter import Fate, UnreplayableError
+from headrace.bridge.matching import Matcher
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
 from headrace.bridge.preparation import preparer
@@ -54,7 +55,7 @@ class PositionReplay:
         self._topics = topics
         self._store = store
         self._prepare = preparer(bridge, prefix, replay.id)
-        self._matches = matcher(replay.match)
+        self._matcher = Matcher(replay.match, run.seen)
         self._metrics = metrics
         self._turn = turn
         self._pace = Pace(replay.rate_per_second)
@@ -70,6 +71,11 @@ class PositionReplay:
         if self._replay.message_id:
             names = _of_message(self._replay.message_id, names)
         return {name: (*self._admin.last_message(name), LAST_INDEX) for name in names}
+
+    def complaint(self) -> str:
+        """What is odd about what `match` chose; empty when nothing is."""
+        matched = self._run.count("matched")
+        return self._matcher.complaint(matched, matched + self._run.count("skipped"))
 
     def run(self) -> bool:
         """Replay; False when the stop came first."""
@@ -127,7 +133,7 @@ class PositionReplay:
         self._run.stage(name, last.position, (), matched=len(chosen), skipped=skipped, failed=failed, replayed=replayed)
         for fate, number in ((Fate.REPLAYED, replayed), (Fate.SKIPPED, skipped), (Fate.FAILED, failed)):
             self._metrics.replayed.labels(status=fate.value).inc(number)
-        self._run.note(message="", **({"problem": problems[-1]} if problems else {}))
+        self._run.note(message="", seen=self._matcher.noted, **({"problem": problems[-1]} if problems else {}))
         return replayed
 
     def _chosen(self, found: Sequence[Found]) -> tuple[list[Found], int, list[str], Found]:
@@ -140,7 +146,7 @@ class PositionReplay:
         for each in found:
             last = each
             try:
-                matches = self._replay.match is None or self._matches(each.letter, each.topic)
+                matches = self._replay.match is None or self._matcher(each.letter, each.topic)
             except UnreplayableError as problem:
                 problems.append(f"{each.name} is left out: {problem}")
                 continue

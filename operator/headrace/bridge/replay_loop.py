@@ -145,7 +145,9 @@ class ReplayLoop:
                 return
         _log.info("replay %s: going on; %d replayed so far", replay.id, run.count("replayed"))
         if work.run() and self._drained(run):
-            run.end(ReplayPhase.COMPLETED)
+            run.end(ReplayPhase.COMPLETED, complaint := work.complaint())
+            if complaint:
+                _log.warning("replay %s: %s", replay.id, complaint)
             counts = ", ".join(f"{run.count(name)} {name}" for name in ("replayed", "skipped", "failed"))
             _log.info("replay %s: completed: %s", replay.id, counts)
 

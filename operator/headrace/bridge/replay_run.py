@@ -104,6 +104,11 @@ class RunStore:
         return {name.removeprefix("end "): parse_position(text) for name, text in found.items()}
 
     @property
+    def seen(self) -> str:
+        """What `match` found so far, see :class:`headrace.bridge.matching.Matcher`; empty before the first message."""
+        return self._fields.get("seen", "")
+
+    @property
     def done(self) -> int:
         """What counts towards the limit: replayed messages; in a dry run those that match."""
         return self.count("matched" if self._replay.dry_run else "replayed")

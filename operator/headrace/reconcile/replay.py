@@ -63,7 +63,8 @@ def replay_events(bridge: PulsarBridge, snapshot: Snapshot) -> list[Event]:
         return []
     counts = ", ".join(f"{status[name]} {name}" for name in _COUNTS)
     text = f"Replay {status['id']}: {counts}. {status.get('message', '')}".rstrip()
-    bad = status["phase"] == ReplayPhase.FAILED or status["failed"] > 0
+    odd = status["phase"] == ReplayPhase.COMPLETED and "message" in status
+    bad = status["phase"] == ReplayPhase.FAILED or status["failed"] > 0 or odd
     return [Event("Warning" if bad else "Normal", f"Replay{status['phase']}", text)]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from headrace.api.replay import Replay
 from headrace.bridge.letter import MOST_TARGETS, Fate, Judgement, Letter, judge
+from headrace.bridge.matching import Matcher
 from headrace.bridge.pace import Pace
 
 TOPIC = "persistent://shop/orders/events"
@@ -23,7 +24,8 @@ def letter(payload: bytes = b'{"id": 1}', /, **properties: str) -> Letter:
 
 
 def judged(one: Letter, **fields: Any) -> Judgement:
-    return judge(replay(**fields), "persistent://shop/orders/own", DEAD)(one)
+    wanted = replay(**fields)
+    return judge(wanted, Matcher(wanted.match), "persistent://shop/orders/own", DEAD)(one)
 
 
 def record(judgement: Judgement) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def test_p7_a_letter_that_cannot_go_stays_with_its_reason() -> None:
 
 
 def test_the_number_of_topics_is_bounded() -> None:
-    decide = judge(replay(), TOPIC, DEAD)
+    decide = judge(replay(), Matcher(None), TOPIC, DEAD)
     fates = [decide(letter(REAL_TOPIC=f"{TOPIC}-{number}")).fate for number in range(MOST_TARGETS + 1)]
     assert fates == [Fate.REPLAYED] * MOST_TARGETS + [Fate.FAILED]
     assert decide(letter(REAL_TOPIC=f"{TOPIC}-0")).fate is Fate.REPLAYED
