@@ -32,8 +32,8 @@ class Certificates:
 def create(folder: Path) -> Certificates:
     """Make all of them in `folder`. Raises RuntimeError with what openssl said."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    authority = _authority(folder, "ca", "headrace-testbed")
-    front_proxy_authority = _authority(folder, "front-proxy-ca", "headrace-testbed-front-proxy")
+    authority = certificate_authority(folder, "ca", "headrace-testbed")
+    front_proxy_authority = certificate_authority(folder, "front-proxy-ca", "headrace-testbed-front-proxy")
     names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     names += [f"kubernetes.default.svc.{CLUSTER_DOMAIN}", "localhost"]
     addresses = [API_SERVICE_ADDRESS, NODE_ADDRESS, "127.0.0.1"]
@@ -42,24 +42,25 @@ def create(folder: Path) -> Certificates:
     _openssl("genrsa", "-out", str(service_account_key), "2048")
     return Certificates(
         authority=authority,
-        api_server=_signed(folder, "apiserver", "/CN=kube-apiserver", authority, "serverAuth", alternatives),
+        api_server=signed(folder, "apiserver", "/CN=kube-apiserver", authority, "serverAuth", alternatives),
         # the group whose members may do everything, here on the kubelet's API
-        kubelet_client=_signed(
+        kubelet_client=signed(
             folder, "kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client", authority
         ),
         front_proxy_authority=front_proxy_authority,
-        front_proxy=_signed(folder, "front-proxy", "/CN=front-proxy-client", front_proxy_authority),
+        front_proxy=signed(folder, "front-proxy", "/CN=front-proxy-client", front_proxy_authority),
         service_account_key=service_account_key,
     )
 
 
-def _authority(folder: Path, name: str, common_name: str) -> KeyPair:
+def certificate_authority(folder: Path, name: str, common_name: str) -> KeyPair:
+    """Make an authority that signs others, `name`.key and `name`.crt. Raises RuntimeError."""
     pair = KeyPair(folder / f"{name}.key", folder / f"{name}.crt")
     _request(pair, f"/CN={common_name}", "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign")
     return pair
 
 
-def _signed(
+def signed(
     folder: Path,
     name: str,
     subject: str,
@@ -67,6 +68,7 @@ def _signed(
     usage: str = "clientAuth",
     alternatives: str | None = None,
 ) -> KeyPair:
+    """Make a key and its certificate, signed by `authority`, for `DNS:name,IP:address`. Raises RuntimeError."""
     pair = KeyPair(folder / f"{name}.key", folder / f"{name}.crt")
     extensions = ["basicConstraints=critical,CA:FALSE", f"extendedKeyUsage={usage}"]
     if alternatives:

@@ -21,7 +21,7 @@ class Pulsar(LoopbackServer):
     """
 
     name = "pulsar"
-    start_seconds = 90.0
+    start_seconds = 300.0
     stop_seconds = 20.0
 
     def __init__(self, directory: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from types import TracebackType
@@ -17,12 +18,14 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 class Proxy:
     """Forwards every connection to a port of this machine, as `with Proxy(port) as proxy:`.
 
-    A server that is away makes it close the connection at once.
+    A server that is away makes it close the connection at once. *tls*: what clients must speak with it, for a server
+    that speaks none itself.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
         self._target = target
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -65,7 +68,7 @@ class Proxy:
         self._loop.close()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connect, HOST, 0)
+        server = await asyncio.start_server(self._connect, HOST, 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._started.set()
         await self._stopped.wait()
@@ -116,6 +119,7 @@ class Proxy:
         if writer in self._writers:
             self._writers.discard(writer)
             connection = writer.get_extra_info("socket")
-            with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+            if connection is not None:  # TLS that the client closed has none any more
+                with contextlib.suppress(OSError):
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
             writer.transport.abort()

@@ -31,7 +31,7 @@ class PulsarAdmin:
         self._headers = {"Accept": "application/json"}
         if connection.auth:
             self._headers["Authorization"] = f"Bearer {secrets.read('pulsar/token')}"
-        ca_file = str(secrets.path("pulsar-ca/ca.crt")) if connection.tls else None
+        ca_file = str(secrets.certificate("pulsar-ca/ca.crt")) if connection.tls else None
         self._tls = ssl.create_default_context(cafile=ca_file)
 
     def topics(self, namespace: str) -> list[str]:

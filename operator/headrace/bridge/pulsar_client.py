@@ -6,7 +6,9 @@ import fcntl
 import logging
 import os
 import re
+import ssl
 import threading
+from pathlib import Path
 from typing import Any
 
 from headrace.api.connection import PulsarConnection
@@ -16,6 +18,14 @@ from headrace.process.configuration import FatalConfigurationError, Secrets
 
 CUT_PROPERTY = "HEADRACE_CUT"
 """``<cut>:<sequence id>`` on the last message of each frame, so on each that goes alone: how far a cut has landed."""
+
+BUNDLES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/ca-bundle.pem"),
+    Path("/etc/ssl/cert.pem"),
+)
+"""Where distributions keep the CAs they trust: Debian and Alpine, Red Hat, SUSE, BSD."""
 
 _log = logging.getLogger("pulsar")
 _LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
@@ -31,8 +41,8 @@ def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
         options["authentication"] = library.AuthenticationToken(secrets.read("pulsar/token"))
     if connection.service_url.startswith("pulsar+ssl://"):
         options["tls_validate_hostname"] = True
-        if connection.tls:
-            options["tls_trust_certs_file_path"] = str(secrets.path("pulsar-ca/ca.crt"))
+        given = secrets.certificate("pulsar-ca/ca.crt") if connection.tls else None
+        options["tls_trust_certs_file_path"] = str(given or _system_authorities())
     try:
         client: Client = library.Client(
             connection.service_url.rstrip("/"),
@@ -44,6 +54,15 @@ def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
     except (PulsarError, RuntimeError, ValueError) as error:
         raise FatalConfigurationError(f"pulsar.serviceUrl: {connection.service_url} is refused: {error}.") from None
     return client
+
+
+def _system_authorities() -> Path:
+    """The system's CAs, for the library looks for none by itself; raise ``FatalConfigurationError`` without any."""
+    found = ssl.get_default_verify_paths().cafile
+    for path in (*([Path(found)] if found else []), *BUNDLES):
+        if path.is_file():
+            return path
+    raise FatalConfigurationError("the image has no CA certificates: name your own under pulsar.tls.caSecretRef.")
 
 
 def _log_pipe() -> str:

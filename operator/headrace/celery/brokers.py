@@ -42,7 +42,7 @@ def access_of(worker: ValkeyWorker, secrets: Secrets) -> Access:
         return Access(
             username=secrets.read("rabbitmq/username") if auth else "guest",
             password=secrets.read("rabbitmq/password") if auth else "guest",
-            ca_file=str(secrets.path("rabbitmq-ca/ca.crt")) if tls else None,
+            ca_file=str(secrets.certificate("rabbitmq-ca/ca.crt")) if tls else None,
         )
     if broker.sqs and broker.sqs.auth:
         return Access(*(secrets.read(f"sqs/{key}") for key in SQS_KEYS))

@@ -10,6 +10,7 @@ from typing import TypeVar
 import orjson
 
 from headrace.api.resource import InvalidResourceError, Resource, parse
+from headrace.api.tls import BadCertificateError, tls_context
 from headrace.process.connection_retry import BadConnectionRetryError, configured
 
 EXIT_CONFIGURATION = os.EX_CONFIG
@@ -77,6 +78,15 @@ class Secrets:
             raise FatalConfigurationError(
                 f"the secret file {path} is missing: the Secret that the resource names must have that key."
             )
+        return path
+
+    def certificate(self, name: str) -> Path:
+        """The CA certificate in file *name*; raise :class:`FatalConfigurationError` when it is missing or is none."""
+        path = self.path(name)
+        try:
+            tls_context(path.read_text(encoding="ascii", errors="ignore"))
+        except BadCertificateError as error:
+            raise FatalConfigurationError(f"the secret file {path} cannot be used: {error}.") from None
         return path
 
     def read(self, name: str) -> str:

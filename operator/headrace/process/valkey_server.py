@@ -42,7 +42,7 @@ class ValkeyServer:
             tls=parts.scheme == "valkeys",
             username=secrets.read_optional("valkey/username") if connection.auth else None,
             password=secrets.read("valkey/password") if connection.auth else None,
-            ca_file=str(secrets.path("valkey-ca/ca.crt")) if connection.tls else None,
+            ca_file=str(secrets.certificate("valkey-ca/ca.crt")) if connection.tls else None,
         )
 
     def client(self) -> valkey.Valkey:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 
+from headrace.api.tls import tls_problem
 from headrace.pulsar.errors import (
     AuthenticationFailedError,
     ConflictError,
@@ -152,8 +153,8 @@ def subscription_path(topic: str, name: str) -> str:
 
 def _cause(error: aiohttp.ClientError | OSError) -> str:
     """What the system said, without addresses that change from one attempt to the next."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is refused: {error.certificate_error}"
+    if problem := tls_problem(error):
+        return problem
     number = error.errno if isinstance(error, OSError) else None
     if number is not None and number > 0:
         return os.strerror(number)

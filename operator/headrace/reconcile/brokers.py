@@ -1,10 +1,8 @@
 """Asks Pulsar and Valkey what one resource needs to know, and remembers it for as long as that is good enough."""
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +10,7 @@ import aiohttp
 
 from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge, PulsarBridgeSpec
 from headrace.api.resource import Resource
+from headrace.api.tls import BadCertificateError, tls_context
 from headrace.api.valkey_worker import ValkeyWorkerSpec
 from headrace.pulsar.admin import PulsarAdmin
 from headrace.pulsar.errors import PulsarError, PulsarUnreachableError
@@ -182,21 +181,17 @@ class Brokers:
         return [topic for topic in source.names if source.subscription in _subscriptions(facts, topic)]
 
     def _admin(self, bridge: PulsarBridge, credentials: Credentials) -> PulsarAdmin:
-        tls = _tls_context(credentials.pulsar_ca) if credentials.pulsar_ca else None
+        try:
+            tls = tls_context(credentials.pulsar_ca)
+        except BadCertificateError as error:
+            raise PulsarUnreachableError(
+                f"Pulsar's admin API is not asked: {error}; see spec.pulsar.tls.caSecretRef"
+            ) from None
         named = bridge.spec.pulsar.admin_url
         url = seen_from_operator(named, bridge.metadata.namespace)
         server_name = urlsplit(named).hostname if url.startswith("https://") else None
         token = credentials.pulsar_token
         return PulsarAdmin(self._session, url, token=token, tls=tls, server_name=server_name)
-
-
-@lru_cache(maxsize=64)
-def _tls_context(certificate: str) -> ssl.SSLContext:
-    """One context for each CA, so that connections can be reused."""
-    try:
-        return ssl.create_default_context(cadata=certificate)
-    except ssl.SSLError:
-        raise PulsarUnreachableError("the CA certificate of spec.pulsar.tls is not a PEM certificate") from None
 
 
 async def _attempt(question: Any) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound
 
 from headrace.api.celery_broker import SQS, RabbitMQ
 from headrace.api.resource import Resource
+from headrace.api.tls import BadCertificateError, plain, tls_context, tls_problem
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.reconcile.address import seen_from_operator
 from headrace.reconcile.secrets import Credentials
@@ -56,6 +58,10 @@ def _count(rabbitmq: RabbitMQ, address: str, queues: Sequence[str], credentials:
     tls = where.scheme == "amqps"
     host = f"{where.hostname}:{where.port or (5671 if tls else 5672)}"
     place = f"RabbitMQ at {named.netloc}"
+    try:
+        tls_context(credentials.rabbitmq_ca)
+    except BadCertificateError as error:
+        raise BrokerUnreachableError(f"{place} is not asked: {error}; see broker.rabbitmq.tls.caSecretRef") from None
     connection = amqp.Connection(
         host=host,
         userid=credentials.rabbitmq_username or "guest",
@@ -74,9 +80,12 @@ def _count(rabbitmq: RabbitMQ, address: str, queues: Sequence[str], credentials:
     except (AccessRefused, NotAllowed) as error:
         raise BrokerAuthenticationFailedError(f"{place} refused the credentials: {error}") from None
     except (AMQPError, OSError) as error:
-        raise BrokerUnreachableError(f"{place} does not answer: {error or type(error).__name__}") from None
+        reason = tls_problem(error) or error or type(error).__name__
+        raise BrokerUnreachableError(f"{place} does not answer: {reason}") from None
     finally:
-        connection.collect()
+        # where the handshake failed there is no TLS to end, which amqp does not expect
+        with suppress(AttributeError):
+            connection.collect()
 
 
 def _look(connection: Any, queue: str) -> int:
@@ -89,7 +98,10 @@ def _look(connection: Any, queue: str) -> int:
 
 def _tls(certificate: str | None, server_name: str) -> dict[str, Any]:
     """How the certificate is checked: for the name in the resource, whatever name the operator calls."""
-    return {"context": {"cadata": certificate, "check_hostname": True}, "server_hostname": server_name}
+    return {
+        "context": {"cadata": certificate and plain(certificate), "check_hostname": True},
+        "server_hostname": server_name,
+    }
 
 
 async def _reach(sqs: SQS, address: str, session: aiohttp.ClientSession) -> None:
@@ -99,4 +111,5 @@ async def _reach(sqs: SQS, address: str, session: aiohttp.ClientSession) -> None
             return
     except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
         place = urlsplit(sqs.endpoint_url).netloc if sqs.endpoint_url else sqs.region
-        raise BrokerUnreachableError(f"SQS at {place} does not answer: {error or type(error).__name__}") from None
+        reason = tls_problem(error) or error or type(error).__name__
+        raise BrokerUnreachableError(f"SQS at {place} does not answer: {reason}") from None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from valkey.asyncio import Connection, SSLConnection, Valkey
+from valkey.asyncio import Connection, Valkey
 from valkey.asyncio.connection import ConnectionPool
 from valkey.exceptions import AuthenticationError, NoPermissionError, ResponseError, ValkeyError
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
@@ -19,6 +19,7 @@ from headrace.api.celery_broker import BrokerType
 from headrace.api.connection import ValkeyConnection
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
+from headrace.api.tls import BadCertificateError, tls_context, tls_problem
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.api.worker_modes import Mode
 from headrace.reconcile import mode_numbers
@@ -140,7 +141,10 @@ async def _ask(
     """
     named = urlsplit(resource.spec.valkey.url)
     place = f"Valkey at {named.hostname}:{named.port or _PORT}"
-    client = _client(resource.spec.valkey, resource.metadata.namespace, credentials)
+    try:
+        client = _client(resource.spec.valkey, resource.metadata.namespace, credentials)
+    except BadCertificateError as error:
+        raise ValkeyUnreachableError(f"{place} is not asked: {error}; see spec.valkey.tls.caSecretRef") from None
     try:
         async with asyncio.timeout(_SECONDS * 2):
             await client.ping()
@@ -172,18 +176,18 @@ def _refusal(place: str, error: ValkeyError) -> Exception:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return tls_problem(error) or str(error) or type(error).__name__
 
 
-class _NamedConnection(SSLConnection):
+class _TlsConnection(Connection):
     """TLS to a server whose certificate is for the name in the resource, not for the one the operator calls."""
 
-    def __init__(self, *, server_name: str | None, **options: Any) -> None:
+    def __init__(self, *, tls: ssl.SSLContext, server_name: str | None, **options: Any) -> None:
         super().__init__(**options)
-        self._server_name = server_name
+        self._tls = {"ssl": tls, "server_hostname": server_name}
 
-    def _connection_arguments(self) -> dict[str, Any]:
-        return {**super()._connection_arguments(), "server_hostname": self._server_name}
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), **self._tls}
 
 
 def _client(connection: ValkeyConnection, namespace: str, credentials: Credentials) -> Valkey:
@@ -197,14 +201,10 @@ def _client(connection: ValkeyConnection, namespace: str, credentials: Credentia
         "socket_timeout": _SECONDS,
         "socket_connect_timeout": _SECONDS,
     }
-    if where.scheme == "valkeys":
-        tls: dict[str, Any] = {
-            "ssl_ca_data": credentials.valkey_ca,
-            "ssl_cert_reqs": ssl.CERT_REQUIRED,
-            "ssl_check_hostname": True,
-            "server_name": urlsplit(connection.url).hostname,
-        }
-        pool = ConnectionPool(connection_class=_NamedConnection, **options, **tls)
-    else:
-        pool = ConnectionPool(connection_class=Connection, **options)
-    return Valkey.from_pool(pool)
+    if where.scheme != "valkeys":
+        return Valkey.from_pool(ConnectionPool(connection_class=Connection, **options))
+    tls = tls_context(credentials.valkey_ca)
+    server_name = urlsplit(connection.url).hostname
+    return Valkey.from_pool(
+        ConnectionPool(connection_class=_TlsConnection, tls=tls, server_name=server_name, **options)
+    )
