@@ -70,7 +70,7 @@ test-kombu: ## kombu's and Celery's own tests of Redis, run on our transport and
 	@$(PYTHON) -m tests.upstream $(SUITE)
 
 # SEED, FIRST, KILLS and SCENARIO repeat one run that was printed (of the nightly form: the nightly target).
-CRASHES = $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST)) $(if $(KILLS),--kills $(KILLS)) $(if $(SCENARIO),--scenario $(SCENARIO))
+CRASHES = $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST)) $(if $(KILLS),--kills $(KILLS)) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(FAULTS),--faults '$(FAULTS)')
 .PHONY: crash-test
 crash-test: ## kill, freeze and cut off bridge and brokers KILLS (30) times while messages flow; count what was lost or doubled
 	@$(PYTHON) -m testbed prepare pulsar

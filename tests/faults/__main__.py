@@ -6,15 +6,16 @@ bridge with one mistake, was not caught at it.
 """
 
 import argparse
+import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.faults.catalogue import SCENARIOS
-from tests.faults.fault import deck_size
+from tests.faults.fault import deal_troubles, deck_size
 from tests.faults.mutant import MUTANTS
 from tests.faults.network import ProxiedPulsar
 from tests.faults.run import Plan, Report, play
@@ -24,6 +25,7 @@ KILLS = 30
 NIGHTLY_KILLS = 200
 """At least, and as many as it takes for each scenario to come to every fault."""
 KILLS_A_RUN = 8
+TROUBLES_A_RUN = 5
 CONTROL_KILLS = 4
 AT_A_TIME = 3
 """Most of a run is waiting."""
@@ -38,6 +40,14 @@ def plans(seed: int, kills: int, scenarios: Sequence[str], *, nightly: bool = Fa
         for scenario, share in zip(scenarios, shares, strict=True):
             if share > offset:
                 yield Plan(scenario, seed, min(KILLS_A_RUN, share - offset), first + offset, nightly)
+
+
+def troubles(seed: int, scenarios: Sequence[str], of_a_kind: int | None = None) -> Iterator[Plan]:
+    """Each trouble once, or at most so many *of a kind*, in runs of a few. By night they are dealt to all scenarios."""
+    chance = random.Random(f"{seed} troubles")
+    kinds = {scenario: SCENARIOS[scenario] for scenario in scenarios}
+    for scenario, names in deal_troubles(kinds, chance, TROUBLES_A_RUN, of_a_kind).items():
+        yield Plan(scenario, seed, len(names), named=tuple(names))
 
 
 def nightly_kills() -> int:
@@ -75,14 +85,22 @@ def main(arguments: list[str]) -> int:
     directory = Path(tempfile.mkdtemp(prefix="headrace-crash-"))
     with ProxiedPulsar(directory / "pulsar", AT_A_TIME) as broker:
 
-        def play_all(played: Iterator[Plan], heading: str = "") -> list[Report]:
+        def play_all(played: Iterable[Plan], heading: str = "") -> list[Report]:
             with ThreadPoolExecutor(AT_A_TIME) as pool:
                 futures = [pool.submit(_played, plan, broker, directory) for plan in played]
                 for future in as_completed(futures):
                     _say(f"{heading}{future.result()}")
                 return [future.result() for future in futures]
 
-        reports = play_all(plans(options.seed, kills, scenarios, nightly=options.nightly, first=options.first))
+        if options.faults:
+            names = tuple(options.faults.split(","))
+            played = [Plan(scenario, options.seed, len(names), named=names) for scenario in scenarios]
+        else:
+            played = [*plans(options.seed, kills, scenarios, nightly=options.nightly, first=options.first)]
+            played += [] if options.nightly or options.kills else troubles(options.seed, scenarios)
+        reports = play_all(played)
+        if options.faults:
+            return _conclude(reports, [], [], directory)
         controls = play_all(control(options.seed, scenarios), "control: ")
         mutated = play_all(mutants(options.seed, scenarios), "mutant: ")
     status = _conclude(reports, controls, mutated, directory)
@@ -105,7 +123,7 @@ def _conclude(reports: list[Report], controls: list[Report], mutated: list[Repor
     if not clean:
         _say(f"logs: {directory}")
     missed = [f"mutant {report.plan.mutant!r}" for report in mutated if sum(total([report])) == 0]
-    missed += ["control"] if sum(total(controls)) == 0 else []
+    missed += ["control"] if controls and sum(total(controls)) == 0 else []
     for name in missed:
         _say(f"the {name} lost and doubled nothing: this harness proves nothing")
     _say("control: naive bridge lost={} duplicated={}".format(*total(controls)))
@@ -115,7 +133,8 @@ def _conclude(reports: list[Report], controls: list[Report], mutated: list[Repor
         _say(f"{len(reports) - len(ended)} of {len(reports)} runs broke off; they are not counted below")
     lost, duplicated = total(ended)
     kills = sum(report.plan.kills for report in ended)
-    _say(f"crash-test: runs={len(ended)} kills={kills} lost={lost} duplicated={duplicated}")
+    untold = sum(report.untold for report in ended)
+    _say(f"crash-test: runs={len(ended)} kills={kills} lost={lost} duplicated={duplicated} untold={untold}")
     return 0 if clean and not missed else 1
 
 
@@ -129,6 +148,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="where chance begins (default: %(default)s)")
     parser.add_argument("--kills", type=int, help=f"how many faults (default: {KILLS}; nightly {nightly_kills()})")
     parser.add_argument("--first", type=int, default=0, help="leave out that many faults of each scenario (default: 0)")
+    parser.add_argument("--faults", metavar="NAMES", help="only the faults of these names, with commas between them")
     parser.add_argument("--nightly", action="store_true", help="longer, with what takes long: Pulsar is killed too")
     parser.add_argument("--scenario", choices=SCENARIOS, help="only this one (default: all)")
     options = parser.parse_args(arguments)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import valkey
+
 from testbed.valkey import Valkey
 from tests.faults.network import PATIENCE_SECONDS, Network, ProxiedPulsar
 from tests.faults.scenario import BEHIND, Scenario, Servers
@@ -16,6 +18,8 @@ SHORTEST, LONGEST = 0.1, 0.8
 """How many messages lie between two faults, in seconds of the traffic's rate."""
 RECOVERY_SECONDS = 30.0
 """How long a fault waits for the bridge to have recovered from the one before."""
+HARNESS = "harness"
+"""The user that producers and the harness itself are in Valkey."""
 HASTE = 0.3
 """The share of faults that strike before the bridge has recovered from the one before."""
 
@@ -25,11 +29,23 @@ class ExactValkey(Valkey):
     and the producer's own messages would be missing without anybody's fault."""
 
     def command(self) -> list[str | Path]:
-        """The test bed's, with one line more; the last one counts."""
+        """The test bed's, with two lines more; the last one counts."""
         program = [*super().command()]
         with (self.directory / "valkey.conf").open("a") as configuration:
-            configuration.write("appendfsync always\n")
+            configuration.write(f"appendfsync always\nuser {HARNESS} on >{HARNESS} ~* &* +@all\n")
         return program
+
+    def client(self, database: int = 0) -> valkey.Valkey:
+        """A client of a user that nobody takes anything from; who is put to the test is the default user."""
+        return valkey.Valkey(
+            host=self.host,
+            port=self.port,
+            db=database,
+            username=HARNESS,
+            password=HARNESS,
+            decode_responses=True,
+            socket_timeout=5,
+        )
 
 
 class Bed:
@@ -57,14 +73,27 @@ class Bed:
         """How many messages were accepted when the last fault struck."""
         self.story: list[str] = []
         """What befell it: each fault, and how many messages were accepted when it struck."""
+        self.untold = 0
+        """How many troubles held the bridge up and it did not tell."""
         self.bridge: Headrace
         self.point: str | None = None
         """Where `bridge` will."""
         self.mutant = mutant
+        self._remarks: list[str] = []
         self._networks = networks
-        self._directory = directory
+        self.directory = directory
         self._started: list[Headrace] = []
         self._placed: dict[int, Network] = {}
+
+    def tell(self, name: str) -> None:
+        """The fault of that *name* is over."""
+        remarks = f" ({', '.join(self._remarks)})" if self._remarks else ""
+        self.story.append(f"{name} at {self.struck}{remarks}")
+        self._remarks.clear()
+
+    def remark(self, what: str) -> None:
+        """Say something of the fault that strikes now."""
+        self._remarks.append(what)
 
     def hear(self, what: str) -> None:
         """Another run broke what this one uses too."""
@@ -82,12 +111,12 @@ class Bed:
             network = next(each for each in self._networks if each is not self.network)
         document = self.scenario.document(network)
         if self.control:
-            one = self.scenario.start_naive(document, self._directory, point)
+            one = self.scenario.start_naive(document, self.directory, point)
         elif self.mutant:
             program = ("tests.faults.mutant", self.mutant, point or "")
-            one = Headrace.start(self.scenario.command, document, self._directory, program=program)
+            one = Headrace.start(self.scenario.command, document, self.directory, program=program)
         else:
-            one = Headrace.start(self.scenario.command, document, self._directory, deadly=point)
+            one = Headrace.start(self.scenario.command, document, self.directory, deadly=point)
         self._started.append(one)
         self._placed[one.process.pid] = network
         return one
@@ -157,8 +186,8 @@ def bed(
     """A stage for a scenario of that *kind*, with its traffic running and a bridge at work."""
     directory.mkdir(parents=True)
     topic = f"persistent://public/default/{directory.name}"
-    with ExactValkey(directory / "valkey") as valkey, broker.networks(valkey) as networks:
-        scenario = kind(Servers(valkey, broker, topic))
+    with ExactValkey(directory / "valkey") as server, broker.networks(server) as networks:
+        scenario = kind(Servers(server, broker, topic))
         with broker.turn():
             scenario.prepare()
         traffic = scenario.traffic(scenario.naive_rate if control else scenario.rate)

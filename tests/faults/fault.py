@@ -1,6 +1,7 @@
 """The faults that a run can be dealt. Each strikes once, at a message of the stream, and leaves a bridge at work."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from tests.faults.deaths import (
     to_pulsar,
     to_valkey,
 )
+from tests.faults.neighbours import NEIGHBOURS
 from tests.faults.outages import (
     LONG,
     SHORT,
@@ -28,7 +30,11 @@ from tests.faults.outages import (
     valkey_frozen,
     valkey_killed,
 )
+from tests.faults.refusals import REFUSALS
+from tests.faults.rights import RIGHTS
 from tests.faults.scenario import Point, Scenario
+from tests.faults.telling import Fits
+from tests.faults.topics import TOPICS
 
 
 @dataclass(frozen=True)
@@ -73,12 +79,70 @@ NIGHTLY: Mapping[str, Strike] = {
 """Those that take long."""
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """What servers, rights and neighbours do to a bridge while everything runs."""
+
+    strike: Strike
+    fits: Fits
+    kind: str
+
+
+TROUBLES: Mapping[str, Trouble] = {
+    name: Trouble(strike, fits, kind)
+    for kind, troubles in {
+        "rights": RIGHTS,
+        "refusals": REFUSALS,
+        "topics": TOPICS,
+        "neighbours": NEIGHBOURS,
+    }.items()
+    for name, (strike, fits) in troubles.items()
+}
+UNMENDED = frozenset(
+    {
+        "a key of another type",
+        "encrypted neighbour",
+        "sink topic made anew",
+        "source topic made anew",
+        "the right to one command revoked",
+        "the right to one key revoked",
+    }
+)
+"""Those that the bridge does not bear yet: they are played by name alone."""
+
+
+def deal_troubles(
+    scenarios: Mapping[str, type[Scenario]], chance: random.Random, most: int, of_a_kind: int | None = None
+) -> dict[str, list[str]]:
+    """Each trouble once, in a scenario that chance chooses, a few in one; at most *most* in a scenario, and at most
+    *of_a_kind* of each kind."""
+    names = [name for name in TROUBLES if name not in UNMENDED]
+    chance.shuffle(names)
+    kinds: Counter[str] = Counter()
+    dealt: dict[str, list[str]] = {}
+    for name in names:
+        trouble = TROUBLES[name]
+        fitting = [scenario for scenario, kind in scenarios.items() if trouble.fits(kind)]
+        fitting = [scenario for scenario in fitting if len(dealt.get(scenario, ())) < most] or fitting
+        begun = [scenario for scenario in fitting if scenario in dealt]
+        if fitting and (of_a_kind is None or kinds[trouble.kind] < of_a_kind):
+            kinds[trouble.kind] += 1
+            dealt.setdefault(chance.choice(begun or fitting), []).append(name)
+    return dealt
+
+
 def deck(scenario: type[Scenario], points: Mapping[str, Point], chance: random.Random, *, nightly: bool) -> list[Fault]:
     """Every fault once that can befall *scenario*, with each of the steps *points* at a call of some number."""
     strikes = {**ANYWHERE, **(NIGHTLY if nightly else {})}
     absent = {"Valkey", "Pulsar"} - scenario.sides
     faults = [Fault(name, strike) for name, strike in strikes.items() if not any(side in name for side in absent)]
     faults += [Fault(name, strike) for name, strike in scenario.deaths.items()]
+    if nightly:
+        faults += [
+            Fault(name, trouble.strike)
+            for name, trouble in TROUBLES.items()
+            if name not in UNMENDED and trouble.fits(scenario)
+        ]
     for step, point in points.items():
         for name, (strike_at, arming) in STEPS.items():
             call = f"{point.call}#{chance.randint(1, point.most)}{arming}"

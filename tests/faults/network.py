@@ -26,6 +26,7 @@ class Network:
 
     valkey: Proxy
     pulsar: Proxy
+    admin: Proxy
 
 
 class ProxiedPulsar(Pulsar):
@@ -65,7 +66,10 @@ class ProxiedPulsar(Pulsar):
         proxies = self._free.get()
         try:
             with ExitStack() as stack:
-                yield [Network(stack.enter_context(Proxy(valkey.port)), proxy) for proxy in proxies]
+                yield [
+                    Network(stack.enter_context(Proxy(valkey.port)), proxy, stack.enter_context(Proxy(self._http_port)))
+                    for proxy in proxies
+                ]
         finally:
             for proxy in proxies:
                 proxy.restore()

@@ -11,7 +11,7 @@ from tests.faults.catalogue import SCENARIOS
 from tests.faults.fault import Fault, deal, deal_named
 from tests.faults.mutant import MUTANTS
 from tests.faults.network import PATIENCE_SECONDS, ProxiedPulsar
-from tests.faults.verdict import Verdict, compare, ranges
+from tests.faults.verdict import Verdict, ranges, settle
 from tests.integration.dataplane import topic_account, wait_for
 
 
@@ -27,6 +27,8 @@ class Plan:
     nightly: bool = False
     control: bool = False
     mutant: str | None = None
+    named: tuple[str, ...] = ()
+    """The names of its faults, when chance does not deal them."""
 
     def faults(self) -> list[Fault]:
         """What will befall the bridge, in this order."""
@@ -37,10 +39,13 @@ class Plan:
             return deal_named(scenario, scenario.naive_points, deaths * (self.kills // len(deaths)), chance)
         if self.mutant:
             return deal_named(scenario, scenario.points, MUTANTS[self.mutant].faults, chance)
+        if self.named:
+            return deal_named(scenario, scenario.points, self.named, chance)
         return deal(scenario, self.first + self.kills, chance, nightly=self.nightly)[self.first :]
 
     def __str__(self) -> str:
         of = f" mutant={self.mutant.replace(' ', '-')}" if self.mutant else ""
+        of += f" named={','.join(self.named)!r}" if self.named else ""
         return f"scenario={self.scenario} seed={self.seed} first={self.first} kills={self.kills}{of}"
 
 
@@ -55,16 +60,19 @@ class Report:
     verdict: Verdict
     problem: str = ""
     """Why it did not come to its end. What the bridge still had counts as lost."""
+    untold: int = 0
+    """How many troubles held the bridge up and it did not tell."""
 
     @property
     def clean(self) -> bool:
-        """Whether everything arrived once and in order."""
-        return self.verdict.clean and not self.problem
+        """Whether everything arrived once and in order, and every refusal was told."""
+        return self.verdict.clean and not self.problem and not self.untold
 
     def __str__(self) -> str:
         verdict = self.verdict
         numbers = {"lost": verdict.lost, "duplicated": verdict.duplicated, "disordered": verdict.disordered}
         counts = " ".join(f"{name}={len(found)}" for name, found in numbers.items())
+        counts += f" untold={self.untold}"
         shown = "".join(f"; {name}: {ranges(found)}" for name, found in numbers.items() if found)
         return (
             f"{self.plan} messages={self.sent} {counts}: "
@@ -86,12 +94,12 @@ def play(plan: Plan, broker: ProxiedPulsar, directory: Path) -> Report:
             problem = _drain(stage, folder)
             stage.bridge.stop()
         except BaseException as error:
-            error.add_note(f"in {plan}; logs: {folder}")
+            error.add_note(f"in {plan}, after {', '.join(stage.story)}; logs: {folder}")
             raise
         with broker.turn():
             found = stage.scenario.found()
-    verdict = compare(stage.traffic.accepted, found)
-    return Report(plan, stage.story, stage.traffic.accepted, verdict, problem)
+    verdict = settle(stage.traffic.accepted, found, stage.scenario.ledger)
+    return Report(plan, stage.story, stage.traffic.accepted, verdict, problem, stage.untold)
 
 
 def _strike(stage: Bed, faults: list[Fault]) -> None:
@@ -100,7 +108,7 @@ def _strike(stage: Bed, faults: list[Fault]) -> None:
     for index, fault in enumerate(faults):
         stage.successor_point = faults[index + 1].point if index + 1 < len(faults) else None
         fault.strike(stage)
-        stage.story.append(f"{fault.name} at {stage.struck}")
+        stage.tell(fault.name)
 
 
 def _drain(stage: Bed, folder: Path) -> str:

@@ -14,7 +14,7 @@ from testbed.valkey import Valkey
 from tests.faults import naive
 from tests.faults.network import PATIENCE_SECONDS, Network, ProxiedPulsar
 from tests.faults.traffic import Traffic
-from tests.faults.verdict import Found
+from tests.faults.verdict import Found, Ledger
 from tests.integration.dataplane import Headrace, resource, wait_for
 
 NAME = "crash"
@@ -69,6 +69,7 @@ class Scenario(ABC):
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
+        self.ledger = Ledger()
 
     @abstractmethod
     def prepare(self) -> None:
@@ -128,6 +129,6 @@ class Scenario(ABC):
 
     def _bridge(self, network: Network, source: dict[str, Any], sink: dict[str, Any]) -> dict[str, Any]:
         service_url = f"pulsar://{HOST}:{network.pulsar.port}"
-        pulsar = {"serviceUrl": service_url, "adminUrl": self.servers.pulsar.admin_url}
+        pulsar = {"serviceUrl": service_url, "adminUrl": f"http://{HOST}:{network.admin.port}"}
         valkey = {"url": f"valkey://{HOST}:{network.valkey.port}/0"}
         return resource("PulsarBridge", NAME, {"source": source, "sink": sink, "valkey": valkey, "pulsar": pulsar})

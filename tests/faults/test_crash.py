@@ -1,5 +1,6 @@
 """The crash harness in its short form; `make crash-test` is the long one."""
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
@@ -7,19 +8,24 @@ from operator import attrgetter
 
 import pytest
 
-from tests.faults.__main__ import AT_A_TIME, control, mutants, nightly_kills, plans, total
+from tests.faults.__main__ import AT_A_TIME, control, mutants, nightly_kills, plans, total, troubles
 from tests.faults.catalogue import SCENARIOS
-from tests.faults.fault import ANYWHERE, NIGHTLY, STEPS
+from tests.faults.fault import ANYWHERE, NIGHTLY, STEPS, TROUBLES, UNMENDED
 from tests.faults.network import ProxiedPulsar
 from tests.faults.run import Plan, Report, play
 from tests.faults.scenario import Scenario
-from tests.faults.verdict import Found, Verdict, compare, ranges
+from tests.faults.verdict import Found, Ledger, Verdict, compare, ranges, settle
 
 SEED = 1
 KILLS = 30
+TROUBLES_OF_A_KIND = 2
 ALL = list(SCENARIOS)
 
 Played = dict[Plan, Future[Report]]
+
+
+def _troubles() -> list[Plan]:
+    return list(troubles(SEED, ALL, TROUBLES_OF_A_KIND))
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +33,17 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """All runs, side by side: the bridge's own, the control's and the mutants'."""
     directory = tmp_path_factory.mktemp("crash")
     with ProxiedPulsar(directory / "pulsar", AT_A_TIME) as broker, ThreadPoolExecutor(AT_A_TIME) as pool:
-        all_plans = [*plans(SEED, KILLS, ALL), *control(SEED, ALL), *mutants(SEED, ALL)]
+        all_plans = [*plans(SEED, KILLS, ALL), *_troubles(), *control(SEED, ALL), *mutants(SEED, ALL)]
         yield {plan: pool.submit(play, plan, broker, directory) for plan in all_plans}
 
 
 def test_p1_p2_nothing_is_lost_or_doubled_whatever_is_killed(played: Played) -> None:
     reports = [played[plan].result() for plan in plans(SEED, KILLS, ALL)]
+    assert [str(report) for report in reports if not report.clean] == []
+
+
+def test_p1_p2_p8_nothing_is_lost_or_doubled_and_every_refusal_is_told_whatever_others_do(played: Played) -> None:
+    reports = [played[plan].result() for plan in _troubles()]
     assert [str(report) for report in reports if not report.clean] == []
 
 
@@ -55,6 +66,16 @@ def test_p1_p2_both_ends_are_compared() -> None:
     assert compare(2, [Found(2, "a"), Found(1, "b")]).clean
 
 
+def test_p1_p2_the_ledger_knows_what_others_did() -> None:
+    ledger = Ledger(taken={2}, shared={3, 4})
+    ledger.archive([Found(1, ""), Found(5, ""), Found(6, "")], in_flight={5, 7})
+    [other] = ledger.expect(1)
+    found = [Found(5, ""), Found(7, ""), Found(4, ""), Found(other, "")]
+    assert settle(8, found, ledger) == Verdict(lost=[8], duplicated=[], disordered=[5, 4])
+    ledger.ordered = False
+    assert settle(8, [*found[:3], Found(6, ""), Found(2, "")], ledger) == Verdict([8, other], [2, 6], [])
+
+
 def test_numbers_are_shown_as_ranges() -> None:
     assert ranges([1, 2, 3, 5, 5, 9, 10]) == "1-3 5 5 9-10"
     assert ranges(range(0, 30, 2)) == "0 2 4 6 8 10 12 14 16 18 …"
@@ -75,7 +96,15 @@ def test_every_scenario_comes_to_every_fault_by_night() -> None:
         steps = {f"{fault} {step}" for fault in STEPS for step in scenario.points}
         absent = {"Valkey", "Pulsar"} - scenario.sides
         anywhere = {fault for fault in (*ANYWHERE, *NIGHTLY) if not any(side in fault for side in absent)}
-        assert dealt[name] == {*anywhere, *scenario.deaths, *steps}, name
+        fitting = {name for name, trouble in TROUBLES.items() if trouble.fits(scenario)} - UNMENDED
+        assert dealt[name] == {*anywhere, *scenario.deaths, *steps, *fitting}, name
+
+
+def test_every_trouble_is_dealt_once() -> None:
+    dealt = [fault.name for plan in troubles(1, ALL) for fault in plan.faults()]
+    assert sorted(dealt) == sorted(set(TROUBLES) - UNMENDED)
+    few = Counter(TROUBLES[fault.name].kind for plan in _troubles() for fault in plan.faults())
+    assert set(few.values()) == {TROUBLES_OF_A_KIND}
 
 
 @pytest.mark.parametrize("kills", [1, 12, 30, 200, 201])

@@ -1,6 +1,7 @@
 """Valkey to Pulsar."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from tests.faults.scenario import LIST, PREFIX, Point, Scenario
 from tests.faults.traffic import LIST_PUSH, STREAM_PUSH, Traffic, ValkeyTraffic
 from tests.faults.verdict import Found
 from tests.integration.dataplane import create_topic, keep_messages, read_topic
+
+_NUMBER = re.compile(r'"id": (\d+)')
 
 
 class ListToPulsar(Scenario):
@@ -30,6 +33,8 @@ class ListToPulsar(Scenario):
     }
 
     partitions = 0
+    keyed = False
+    """Whether each key keeps its order, in whichever partition."""
     sink: Mapping[str, Any] = {}
     """Fields beside the topic."""
 
@@ -60,13 +65,20 @@ class ListToPulsar(Scenario):
     def found(self) -> list[Found]:
         """The topic, read from its beginning."""
         messages = [json.loads(message.data()) for message in read_topic(self.servers.pulsar, self.servers.topic)]
-        return [Found(message["id"], message["key"] if self.partitions else "") for message in messages]
+        return [Found(message["id"], message["key"] if self.keyed else "") for message in messages]
+
+    def in_flight(self) -> set[int]:
+        """The messages that are cut and not committed."""
+        with self.servers.valkey.client() as client:
+            entries: list[str] = client.lrange(f"{PREFIX}:cut", 0, -1)
+        return {int(number) for entry in entries for number in _NUMBER.findall(entry)}
 
 
 class KeyedListToPulsar(ListToPulsar):
     """With a choice of partitions, and two cuts in flight as soon as a little waits."""
 
     partitions = 4
+    keyed = True
     sink = {"key": "key", "batching": {"maxMessages": 20}}
 
 

@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pulsar
+
 from tests.faults.network import Network
 from tests.faults.scenario import LIST, Point, Scenario
 from tests.faults.traffic import TopicTraffic, Traffic
 from tests.faults.verdict import Found
-from tests.integration.dataplane import backlog, create_topic, unload
+from tests.integration.dataplane import backlog, create_topic, keep_messages, read_topic, unload
 
 SUBSCRIPTION = "shop"
 
@@ -27,6 +29,9 @@ class PulsarToList(Scenario):
     source: Mapping[str, Any] = {}
     """Fields beside topic and subscription."""
     sink: Mapping[str, Any] = {"list": {"key": LIST}}
+    subscription_type = pulsar.ConsumerType.Failover
+    more: Mapping[str, Any] = {}
+    """Fields of the bridge beside source and sink."""
     naive_points: Mapping[str, Point] = {
         "after the receive": Point("tests.faults.naive:TopicToList.take", 30),
         "after the push": Point("tests.faults.naive:TopicToList.give", 30),
@@ -35,6 +40,7 @@ class PulsarToList(Scenario):
     def prepare(self) -> None:
         """The source, with deduplication for the producer's sake, and where poison would go."""
         create_topic(self.servers.pulsar, self.servers.topic, 2)
+        keep_messages(self.servers.pulsar, self.servers.topic)
         create_topic(self.servers.pulsar, f"{self.servers.topic}-{SUBSCRIPTION}-DLQ")
 
     def dispossess(self, owners: set[str]) -> None:
@@ -45,7 +51,9 @@ class PulsarToList(Scenario):
     def document(self, network: Network) -> dict[str, Any]:
         """From two partitions."""
         source = {"topic": self.servers.topic, "subscription": SUBSCRIPTION, **self.source}
-        return self._bridge(network, {"pulsar": source}, {"valkey": self.sink})
+        document = self._bridge(network, {"pulsar": source}, {"valkey": self.sink})
+        document["spec"].update(self.more)
+        return document
 
     def traffic(self, rate: int) -> Traffic:
         """Publishes to the topic."""
@@ -54,7 +62,7 @@ class PulsarToList(Scenario):
     def behind(self, accepted: int) -> int:
         """What the list lacks."""
         with self.servers.valkey.client() as client:
-            return accepted - int(client.llen(LIST))
+            return accepted - int(client.llen(LIST)) - len(self.ledger.earlier) - len(self.ledger.shared)
 
     def drained(self) -> bool:
         """Everything is acknowledged."""
@@ -67,8 +75,17 @@ class PulsarToList(Scenario):
         """The list from its right end, where consumers take."""
         with self.servers.valkey.client() as client:
             entries: list[str] = client.lrange(LIST, 0, -1)
-        messages = [self.message(entry) for entry in reversed(entries)]
-        return [Found(message["id"], message["key"]) for message in messages]
+        return [*(self.as_found(self.message(entry)) for entry in reversed(entries)), *self.letters()]
+
+    def as_found(self, message: dict[str, Any]) -> Found:
+        """*message* as one of those read back."""
+        return Found(message["id"], message["key"])
+
+    def letters(self) -> list[Found]:
+        """The dead letters of what nobody here can read: only they have a reason that is right."""
+        letters = read_topic(self.servers.pulsar, f"{self.servers.topic}-{SUBSCRIPTION}-DLQ")
+        properties = [letter.properties() for letter in letters]
+        return [Found(int(each["number"]), "letters") for each in properties if each["HEADRACE_REASON"] == "Encrypted"]
 
     def message(self, entry: str) -> dict[str, Any]:
         """What the producer sent, out of an entry."""
@@ -86,16 +103,18 @@ class SharedPulsarToList(PulsarToList):
         "after an acknowledgement": Point("_pulsar:Consumer.acknowledge", 200),
     }
     source: Mapping[str, Any] = {"subscriptionType": "Shared"}
+    subscription_type = pulsar.ConsumerType.Shared
 
-    def found(self) -> list[Found]:
+    def as_found(self, message: dict[str, Any]) -> Found:
         """Every message is a group of its own."""
-        return [Found(message.number, str(message.number)) for message in super().found()]
+        return Found(message["id"], str(message["id"]))
 
 
 class KeySharedPulsarToList(SharedPulsarToList):
     """The same, but that a key's messages go to one consumer at a time."""
 
     source: Mapping[str, Any] = {"subscriptionType": "KeyShared"}
+    subscription_type = pulsar.ConsumerType.KeyShared
 
 
 class PatternToList(PulsarToList):
@@ -127,18 +146,21 @@ class PulsarToCelery(PulsarToList):
 
 
 class PulsarToStream(PulsarToList):
-    """As entries of a stream with the list's name."""
+    """As entries of a stream with the list's name; what was seen is remembered by the message's own number."""
 
+    more: Mapping[str, Any] = {
+        "deduplicate": {"key": "id"},
+        "cache": {"key": "key", "prefix": "cached:", "ttlSeconds": 3600},
+    }
     sink: Mapping[str, Any] = {"stream": {"key": LIST}}
 
     def behind(self, accepted: int) -> int:
         """What the stream lacks."""
         with self.servers.valkey.client() as client:
-            return accepted - int(client.xlen(LIST))
+            return accepted - int(client.xlen(LIST)) - len(self.ledger.shared)
 
     def found(self) -> list[Found]:
         """The stream from its beginning."""
         with self.servers.valkey.client() as client:
             entries: list[tuple[str, dict[str, str]]] = client.xrange(LIST)
-        messages = [self.message(fields["payload"]) for _, fields in entries]
-        return [Found(message["id"], message["key"]) for message in messages]
+        return [*(self.as_found(self.message(fields["payload"])) for _, fields in entries), *self.letters()]

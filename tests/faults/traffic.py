@@ -4,7 +4,8 @@ import json
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -114,7 +115,7 @@ class ValkeyTraffic(Traffic):
         while True:
             try:
                 push(keys=[self._key, f"producer-of-{self._key}"], args=arguments)
-            except (valkey.ConnectionError, valkey.TimeoutError):
+            except valkey.ValkeyError:  # away, or it refuses, and then nothing was done
                 if time.monotonic() > deadline:
                     raise
                 self._stop.wait(0.05)
@@ -130,22 +131,43 @@ class TopicTraffic(Traffic):
         self._broker = broker
         self._topic = topic
         self._sent = 0
+        self._paused = threading.Event()
+        self._idle = threading.Event()
         self._refused: list[str] = []
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Send nothing meanwhile, and have no producer; all that was sent is accepted."""
+        self._paused.set()
+        try:
+            wait_for(lambda: self._idle.is_set() or self._error, "the producer pauses", PATIENCE_SECONDS)
+            self._raise()
+            yield
+        finally:
+            self._paused.clear()
 
     def _produce(self) -> None:
         logger = pulsar.FileLogger(pulsar.LoggerLevel.Error, str(self._broker.directory / "producer.log"))
-        client = pulsar.Client(self._broker.service_url, logger=logger)
-        try:
-            producer = client.create_producer(
-                self._topic, producer_name="crash-test", send_timeout_millis=0, batching_enabled=True
-            )
-            while not self._stop.wait(self._pause):
-                if self._sent - self.accepted < 50 * BURST:  # else the broker is away
-                    self._send(producer)
-                assert not self._refused, self._refused
-            wait_for(lambda: self.accepted == self._sent, "the broker confirms everything", PATIENCE_SECONDS)
-        finally:
-            client.close()
+        while not self._stop.is_set():
+            client = pulsar.Client(self._broker.service_url, logger=logger)
+            try:
+                self._produce_with(client)
+            finally:
+                client.close()
+            self._idle.set()
+            while self._paused.is_set() and not self._stop.wait(0.01):
+                pass
+            self._idle.clear()
+
+    def _produce_with(self, client: pulsar.Client) -> None:
+        producer = client.create_producer(
+            self._topic, producer_name="crash-test", send_timeout_millis=0, batching_enabled=True
+        )
+        while not self._stop.wait(self._pause) and not self._paused.is_set():
+            if self._sent - self.accepted < 50 * BURST:  # else the broker is away
+                self._send(producer)
+            assert not self._refused, self._refused
+        wait_for(lambda: self.accepted == self._sent, "the broker confirms everything", PATIENCE_SECONDS)
 
     def _send(self, producer: pulsar.Producer) -> None:
         for number in range(self._sent + 1, self._sent + BURST + 1):

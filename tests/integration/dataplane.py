@@ -93,8 +93,32 @@ def topic_account(broker: Pulsar, topic: str) -> dict[str, Any]:
 
 
 def delete_topic(broker: Pulsar, topic: str) -> None:
-    """Delete a topic, whoever uses it."""
-    _admin(broker, "DELETE", f"{admin_path(topic)}?force=true")
+    """Delete a topic with all its partitions, whoever uses it."""
+    partitioned = partition_count(broker, topic) > 0
+    _admin(broker, "DELETE", f"{admin_path(topic)}{'/partitions' * partitioned}?force=true")
+
+
+def partition_count(broker: Pulsar, topic: str) -> int:
+    """How many partitions a topic has; 0 for one that has none."""
+    return int(_admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"])
+
+
+def grow_partitions(broker: Pulsar, topic: str, partitions: int) -> None:
+    """Give a partitioned topic more partitions, so many in all."""
+    _admin(broker, "POST", f"{admin_path(topic)}/partitions", partitions)
+
+
+def set_deduplication(broker: Pulsar, topic: str, enabled: bool) -> None:
+    """Switch a topic's deduplication on or off."""
+    path = f"{admin_path(topic)}/deduplicationEnabled"
+    _admin(broker, "POST", path, enabled)
+    wait_for(lambda: _admin(broker, "GET", f"{path}?applied=true") == enabled, "the policy", 10)
+
+
+def unlimit_backlog(broker: Pulsar, topic: str) -> None:
+    """Take back :func:`limit_backlog`."""
+    _admin(broker, "DELETE", f"{admin_path(topic)}/backlogQuota?backlogQuotaType=destination_storage")
+    delete_subscription(broker, topic, "keeper")
 
 
 def limit_backlog(broker: Pulsar, topic: str, size: int) -> None:

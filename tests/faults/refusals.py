@@ -1,0 +1,116 @@
+"""What Valkey may refuse to anybody while everything runs: full, read-only, busy, a key of another type."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import valkey
+
+from tests.faults.bed import Bed
+from tests.faults.deaths import Strike
+from tests.faults.scenario import LIST, PREFIX
+from tests.faults.telling import Fits, await_trouble, has_bridge, hold
+
+NOBODY = ("127.0.0.1", "1")
+"""A server that is not there."""
+SECONDS_BEFORE_BUSY = 0.1
+
+
+def configured(words: str, **settings: str) -> Strike:
+    """Valkey has other *settings* for a while, and refuses with *words*."""
+
+    def strike(bed: Bed) -> None:
+        await_trouble(bed)
+        with bed.servers.valkey.client() as client:
+            names = {name: name.replace("_", "-") for name in settings}
+            before = {name: client.config_get(names[name])[names[name]] for name in settings}
+            for name, value in settings.items():
+                client.config_set(names[name], value)
+            try:
+                hold(bed, words)
+            finally:
+                for name, value in before.items():
+                    client.config_set(names[name], value)
+
+    return strike
+
+
+def read_only(bed: Bed) -> None:
+    """Valkey is made a replica of one that is not there, and a primary again: what it holds stays."""
+    await_trouble(bed)
+    with bed.servers.valkey.client() as client:
+        client.replicaof(*NOBODY)
+        try:
+            hold(bed, r"READONLY|read.only")
+        finally:
+            client.replicaof("NO", "ONE")
+
+
+def busy(bed: Bed) -> None:
+    """Somebody's script runs for ever, and Valkey answers everybody else that it is busy; then it is killed."""
+    await_trouble(bed)
+    with bed.servers.valkey.client() as client, _endless_script(bed):
+        try:
+            hold(bed, r"BUSY|Timeout|timed out")
+        finally:
+            client.script_kill()
+
+
+@contextmanager
+def _endless_script(bed: Bed) -> Iterator[None]:
+    def run() -> None:
+        with bed.servers.valkey.client() as client, suppress(valkey.ValkeyError):
+            client.config_set("busy-reply-threshold", int(SECONDS_BEFORE_BUSY * 1000))
+            client.eval("while true do end", 0)
+
+    running = threading.Thread(target=run)
+    running.start()
+    time.sleep(3 * SECONDS_BEFORE_BUSY)
+    try:
+        yield
+    finally:
+        running.join()
+
+
+def scripts_forgotten(bed: Bed) -> None:
+    """Valkey forgets all scripts."""
+    await_trouble(bed)
+    with bed.servers.valkey.client() as client:
+        client.script_flush()
+
+
+def other_type(bed: Bed) -> None:
+    """A key holds another type for a while; what it held is put aside and comes back. A string would be overwritten."""
+    await_trouble(bed)
+    with bed.servers.valkey.client() as client:
+        present = [key for key in sorted(client.scan_iter(match="*")) if key == LIST or key.startswith(PREFIX)]
+        key = bed.chance.choice([key for key in present if client.type(key) != "string"])
+        bed.remark(key.removeprefix(PREFIX))
+        aside = f"aside:{key}"
+        _atomically(client, lambda pipe: pipe.rename(key, aside).set(key, "something else"))
+        try:
+            hold(bed, r"WRONGTYPE|is a string")
+        finally:
+            _atomically(client, lambda pipe: pipe.delete(key).rename(aside, key))
+
+
+def _atomically(client: valkey.Valkey, commands: Callable[[Any], object]) -> None:
+    pipe: Any
+    with client.pipeline(transaction=True) as pipe:
+        commands(pipe)
+        pipe.execute()
+
+
+REFUSALS: dict[str, tuple[Strike, Fits]] = {
+    "Valkey full": (configured("OOM|OutOfMemory|full|maxmemory", maxmemory="1"), has_bridge),
+    "Valkey without enough replicas": (
+        configured("NOREPLICAS|replicas", min_replicas_to_write="1"),
+        has_bridge,
+    ),
+    "Valkey read-only": (read_only, has_bridge),
+    "Valkey busy": (busy, has_bridge),
+    "Valkey's scripts forgotten": (scripts_forgotten, has_bridge),
+    "a key of another type": (other_type, has_bridge),
+}
