@@ -37,6 +37,8 @@ class Frame:
     """Sequence ids, rising, and messages."""
     cut: str
     """Which cut it is of, for the property ``HEADRACE_CUT``."""
+    producer: str
+    """Name of the producer, less what its way adds."""
 
     @property
     def batched(self) -> bool:
@@ -66,15 +68,14 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
         found: _Runs = {(False, routing.sink.partition_of(None, cut.first)): [(Way.BATCHED, pairs)]}
     else:
         found = _runs(cut, too_large)
-    identity = f"{cut.made}-{cut.first}"
-    if routing.shard is not None:
-        identity = f"shard-{routing.shard}:{identity}"
+    names = {dead: routing.cut_name(cut.made, cut.first, dead=dead) for dead in (False, True)}
     return [
         Frame(
             (routing.dead_letter if dead else routing.sink).partition_topic(partition),
             way,
             messages,
-            f"{routing.source}/dead-letters:{identity}" if dead else f"{routing.source}:{identity}",
+            names[dead],
+            routing.producer,
         )
         for (dead, partition), runs in found.items()
         for way, messages in runs

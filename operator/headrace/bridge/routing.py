@@ -84,6 +84,23 @@ class Routing:
     """What surrounds the payloads for the sink; dead letters have none."""
     shard: int | None = None
     """Of which shard of the source the cut is; None when it has none."""
+    installation: str = ""
+    """Which counter its sequence ids are of, see ``Identity``. Cuts of an older version have none."""
+
+    @property
+    def producer(self) -> str:
+        """Name of the producers, so that no sequence ids of another counter are taken for a repetition."""
+        shard = "" if self.shard is None else f"/shard-{self.shard}"
+        return f"headrace/{self.source}{shard}{self._signature}"
+
+    def cut_name(self, made: int, first: int, *, dead: bool) -> str:
+        """What the marks of a cut's messages begin with."""
+        shard = "" if self.shard is None else f"shard-{self.shard}:"
+        return f"{self.source}{self._signature}{'/dead-letters' if dead else ''}:{shard}{made}-{first}"
+
+    @property
+    def _signature(self) -> str:
+        return self.installation and f"@{self.installation}"
 
     def to_wire(self) -> bytes:
         """As stored with a cut."""
