@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from headrace.bridge.cut import Cut
-from headrace.bridge.message import Message, as_too_large
+from headrace.bridge.message import Message, as_entry, as_too_large
 from headrace.bridge.record import converter, plain, sealer
 
 _Pairs = list[tuple[int, Message]]
@@ -90,7 +90,9 @@ def _runs(cut: Cut, too_large: Set[int]) -> _Runs:
         message = convert(entry)
         if sealed is not None:
             message = sealed(message, sequence_id)
-        if sequence_id in too_large and message.reason is None:
+        if sequence_id in too_large and (message.reason is not None or message.deliver_at is not None):
+            message = as_entry(entry, routing.format, message)
+        elif sequence_id in too_large:
             if routing.chunking:
                 message.large = True
             else:

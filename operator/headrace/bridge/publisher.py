@@ -13,7 +13,7 @@ from headrace.api.bridge_sink import Compression
 from headrace.api.policy import MOST_MESSAGES
 from headrace.bridge.chunks import arrived, first_and_last
 from headrace.bridge.frame import Frame, Way
-from headrace.bridge.message import Message
+from headrace.bridge.message import Message, metadata_bytes
 from headrace.bridge.pulsar_client import build
 from headrace.bridge.pulsar_library import Client, MessageId, Producer, PulsarError, core
 
@@ -153,7 +153,8 @@ class _Writer:
             if problem == TOO_BIG and part.batched:
                 self._send_halves(part, sender, confirmed)
             elif problem is not None:
-                raise PublishError(f"{frame.topic} did not take a frame: {problem}")
+                too_large = part.first if problem == TOO_BIG else None  # such a part is one message
+                raise PublishError(f"{frame.topic} did not take a frame: {problem}", too_large)
             else:
                 confirmed()
 
@@ -170,7 +171,7 @@ def _one_by_one(frame: Frame) -> list[Frame]:
     """Parts of a frame that is no batch: what may go in chunks alone, as it must have arrived before the next goes."""
     runs: list[list[tuple[int, Message]]] = [[]]
     for pair in frame.messages:
-        if len(pair[1].payload) > ALONE_BYTES:
+        if len(pair[1].payload) + metadata_bytes(pair[1].key, pair[1].properties or {}) > ALONE_BYTES:
             runs += [[pair], []]
         else:
             runs[-1].append(pair)

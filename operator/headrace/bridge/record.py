@@ -11,10 +11,11 @@ import orjson
 
 from headrace.api.bridge_sink import Envelope
 from headrace.bridge.entry import channel_and_payload, decoded, readable
-from headrace.bridge.message import Message, PoisonError, as_too_large, dead_letter
+from headrace.bridge.message import Message, PoisonError, as_entry, as_too_large, dead_letter, fitted
 from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
 from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
 from headrace.bridge.shape import shaper
+from headrace.process.letter_properties import FORM, kept
 from headrace.process.trace import TRACE
 
 STREAM_ID = "VALKEY_STREAM_ID"
@@ -46,14 +47,17 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
                 shape(message)
             if len(entry) < small:
                 return message
-            if _metadata(message) > MAX_METADATA_CHARACTERS:
+            is_letter = message.reason is not None or message.deliver_at is not None
+            if not is_letter and _metadata(message) > MAX_METADATA_CHARACTERS:
                 raise PoisonError(
                     "MetadataTooLarge", f"key and properties have more than {MAX_METADATA_CHARACTERS} characters."
                 )
         except PoisonError as poison:
-            payload = _kept(entry, routing.format)
-            return dead_letter(payload, poison.reason, str(poison), source=routing.source, properties=_trace(message))
-        if message.reason is not None or _size(message) <= limit:
+            letter = _letter(entry, message, poison, routing)
+            return fitted(letter, routing.limit_bytes) or as_entry(entry, routing.format, letter)
+        if is_letter:
+            return fitted(message, routing.limit_bytes) or as_entry(entry, routing.format, message)
+        if _size(message) <= limit:
             return message
         if routing.chunking:
             message.large = True
@@ -61,6 +65,23 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
         return as_too_large(message, routing.source, f"than the {routing.limit_bytes} that the broker takes.")
 
     return convert
+
+
+def _letter(entry: bytes, message: Message | None, poison: PoisonError, routing: Routing) -> Message:
+    """The dead letter of an entry; *message*: what was made of it before it was found bad."""
+    if routing.format is EntryFormat.OUTBOX and message is not None:
+        return dead_letter(
+            message.payload,
+            poison.reason,
+            str(poison),
+            source=routing.source,
+            key=message.key,
+            properties=kept(message.properties or {}),
+            event_time=message.event_time,
+        )
+    properties = _trace(message) | {FORM: routing.format.value}
+    payload = _kept(entry, routing.format)
+    return dead_letter(payload, poison.reason, str(poison), source=routing.source, properties=properties)
 
 
 def plain(routing: Routing, entries: Sequence[bytes]) -> bool:

@@ -112,4 +112,4 @@ def _said(error: BaseException) -> str:
 
 def _headers(message: Message | None) -> dict[str, Any]:
     """Headers as the records know them."""
-    return {"headrace": {"properties": dict(message.headers)}} if message else {}
+    return {"headrace": {"properties": dict(message.headers), "eventTimeMillis": 0}} if message else {}

@@ -6,13 +6,10 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from headrace.process.letter_properties import ADDED, JAVA, KEPT, OURS, REPLAYS, kept
 from headrace.process.trace import TRACE
 
 ERROR_LENGTH = 1000
-OURS = "HEADRACE_"
-REPLAYS = "HEADRACE_REPLAYS"
-"""How often the message was replayed: its next dead letter must still say so."""
-MARKS = frozenset({"REAL_TOPIC", "ORIGIN_MESSAGE_ID", "RECONSUMETIMES"})
 
 
 def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -21,14 +18,47 @@ def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     return origin if isinstance(origin, dict) else {}
 
 
-def _properties(origin: dict[str, Any], headers: Mapping[str, Any] | None) -> dict[str, str]:
-    carried = {str(name): str(value) for name, value in (origin.get("properties") or {}).items()}
-    # what an earlier life as a dead letter left is not true of this one
-    properties = {name: value for name, value in carried.items() if name not in MARKS and not name.startswith(OURS)}
-    # An instrumented task sets a span of its own here. The state belongs to the parent, so they come together.
+def _carried(origin: Mapping[str, Any]) -> dict[str, str]:
+    found = origin.get("properties")
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def _trace(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    """The span that an instrumented task set; empty without. The state belongs to the parent: they come together."""
     trace = {name: text for name in TRACE if isinstance(text := (headers or {}).get(name), str)}
-    if "traceparent" in trace:
-        properties = {name: value for name, value in properties.items() if name not in TRACE} | trace
+    return trace if "traceparent" in trace else {}
+
+
+def _unmarked(properties: Mapping[str, str]) -> dict[str, str]:
+    """Without names that say something of a letter: what an earlier life left is not true of a result."""
+    return {name: text for name, text in properties.items() if name not in JAVA and not name.startswith(OURS)}
+
+
+def _of_result(origin: Mapping[str, Any], headers: Mapping[str, Any] | None) -> dict[str, str]:
+    properties = _unmarked(_carried(origin))
+    if trace := _trace(headers):
+        properties = {name: text for name, text in properties.items() if name not in TRACE} | trace
+    return properties
+
+
+def _of_letter(origin: Mapping[str, Any], headers: Mapping[str, Any] | None) -> dict[str, str]:
+    """The original's own, so that a replay finds them, and what else is to be known of it."""
+    carried = _carried(origin)
+    if "eventTimeMillis" in origin:
+        properties = kept(carried)
+        replays = origin.get("replays")
+    else:  # a bridge of an older version made the task: what an earlier life left stands among them
+        properties = _unmarked(carried)
+        replays = carried.get(REPLAYS)
+    if replays:
+        properties[REPLAYS] = str(replays)
+    trace = _trace(headers)
+    if any(carried.get(name) != text for name, text in trace.items()):
+        before = {name: text for name, text in carried.items() if name in TRACE}
+        properties = {name: text for name, text in properties.items() if name not in TRACE}
+        properties |= {KEPT + name: text for name, text in before.items()} | trace
+        if added := trace.keys() - before.keys():
+            properties[ADDED] = ",".join(sorted(added))
     return properties
 
 
@@ -39,7 +69,7 @@ def result(value: Any, headers: Mapping[str, Any] | None) -> dict[str, Any]:
         "type": "Result",
         "payload": value,
         "key": origin.get("key"),
-        "properties": _properties(origin, headers),
+        "properties": _of_result(origin, headers),
         "eventTimeMillis": None,
         "reason": None,
         "error": None,
@@ -59,10 +89,7 @@ def dead_letter(
 ) -> dict[str, Any]:
     """The record of a task that failed for good. *raw* replaces the payload by bytes that nobody could read."""
     origin = origin_of(headers)
-    properties = _properties(origin, headers) | {"HEADRACE_SOURCE": source}
-    carried = origin.get("properties") or {}
-    if REPLAYS in carried:
-        properties[REPLAYS] = str(carried[REPLAYS])
+    properties = _of_letter(origin, headers) | {"HEADRACE_SOURCE": source}
     if origin.get("topic"):
         properties["REAL_TOPIC"] = str(origin["topic"])
         properties["ORIGIN_MESSAGE_ID"] = str(origin.get("messageId", ""))
@@ -72,7 +99,7 @@ def dead_letter(
         **body,
         "key": origin.get("key"),
         "properties": properties,
-        "eventTimeMillis": None,
+        "eventTimeMillis": origin.get("eventTimeMillis") or None,
         "reason": reason,
         "error": error[:ERROR_LENGTH],
         "attempts": attempts,
