@@ -53,8 +53,6 @@ class Message(Protocol):
 
     def publish_timestamp(self) -> int: ...
 
-    def producer_name(self) -> str: ...
-
 
 class CoreProducer(Protocol):
     """A producer's core."""
