@@ -35,6 +35,7 @@ from tests.faults.rights import RIGHTS
 from tests.faults.scenario import Point, Scenario
 from tests.faults.telling import Fits
 from tests.faults.topics import TOPICS
+from tests.faults.twins import TWINS
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ TROUBLES: Mapping[str, Trouble] = {
         "refusals": REFUSALS,
         "topics": TOPICS,
         "neighbours": NEIGHBOURS,
+        "twins": TWINS,
     }.items()
     for name, (strike, fits) in troubles.items()
 }

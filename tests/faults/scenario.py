@@ -70,6 +70,8 @@ class Scenario(ABC):
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
         self.ledger = Ledger()
+        self.uid = 1
+        """Of the resource, which can be deleted and made anew."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -131,4 +133,7 @@ class Scenario(ABC):
         service_url = f"pulsar://{HOST}:{network.pulsar.port}"
         pulsar = {"serviceUrl": service_url, "adminUrl": f"http://{HOST}:{network.admin.port}"}
         valkey = {"url": f"valkey://{HOST}:{network.valkey.port}/0"}
-        return resource("PulsarBridge", NAME, {"source": source, "sink": sink, "valkey": valkey, "pulsar": pulsar})
+        spec = {"source": source, "sink": sink, "valkey": valkey, "pulsar": pulsar}
+        document = resource("PulsarBridge", NAME, spec)
+        document["metadata"]["uid"] = str(self.uid)
+        return document

@@ -36,13 +36,23 @@ FAILURES = (
 class Watch:
     """What one process says from now on."""
 
-    def __init__(self, one: Headrace, words: str) -> None:
-        """*words*: a regular expression that a warning of this trouble fits."""
+    def __init__(self, one: Headrace, words: str, *, strict: bool = False) -> None:
+        """*words*: a regular expression that a warning of this trouble fits, and (*strict*) what readiness says."""
+        self._strict = strict
         self._one = one
         self._words = re.compile(words, re.IGNORECASE)
         self._read = len(one.log())
         self._failures = self._count()
         self._began = time.monotonic()
+
+    def await_told(self, otherwise: Callable[[], bool]) -> str | None:
+        """Wait until it has told, or *otherwise* is true; None when neither came in time."""
+        deadline = time.monotonic() + TELL_SECONDS
+        while (told := self.told()) is None and time.monotonic() < deadline:
+            if otherwise():
+                return "nothing to tell"
+            time.sleep(GLANCE_SECONDS)
+        return told
 
     def told(self) -> str | None:
         """How it told of the trouble, and when, or None: it is not ready, or has warned, or counted a refusal."""
@@ -51,7 +61,8 @@ class Watch:
         return way and f"{way} after {time.monotonic() - self._began:.1f} s"
 
     def _way(self) -> str | None:
-        if self._one.get("/readyz")[0] == 503:
+        status, body = self._one.get("/readyz")
+        if status == 503 and (not self._strict or self._words.search(body)):
             return "readyz"
         if any(self._words.search(line) for line in warnings(self._one.log()[self._read :])):
             return "log"

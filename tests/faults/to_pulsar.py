@@ -11,7 +11,8 @@ from tests.faults.traffic import LIST_PUSH, STREAM_PUSH, Traffic, ValkeyTraffic
 from tests.faults.verdict import Found
 from tests.integration.dataplane import create_topic, keep_messages, read_topic
 
-_NUMBER = re.compile(r'"id": (\d+)')
+NUMBER = re.compile(r'"id": (\d+)')
+"""Finds the messages in what a cut holds of them."""
 
 
 class ListToPulsar(Scenario):
@@ -71,7 +72,7 @@ class ListToPulsar(Scenario):
         """The messages that are cut and not committed."""
         with self.servers.valkey.client() as client:
             entries: list[str] = client.lrange(f"{PREFIX}:cut", 0, -1)
-        return {int(number) for entry in entries for number in _NUMBER.findall(entry)}
+        return {int(number) for entry in entries for number in NUMBER.findall(entry)}
 
 
 class KeyedListToPulsar(ListToPulsar):

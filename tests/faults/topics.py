@@ -33,6 +33,11 @@ MISSING = r"not.?found|does not exist|missing|not connected|cannot be read"
 def unloaded(bed: Bed) -> None:
     """The broker closes the topic, and opens it again at the next use."""
     await_trouble(bed)
+    unload_topic(bed)
+
+
+def unload_topic(bed: Bed) -> None:
+    """Let the broker close the topic."""
     with bed.servers.pulsar.turn():
         unload(bed.servers.pulsar, bed.servers.topic)
 

@@ -86,8 +86,10 @@ def settle(sent: int, found: Sequence[Found], ledger: Ledger) -> Verdict:
     """As :func:`compare`, with what the *ledger* says of others."""
     again = {message.number for message in found} & ledger.repeatable
     all_found = [*(message for message in ledger.earlier if message.number not in again), *found]
-    if not ledger.ordered:
-        all_found = [Found(message.number, str(message.number)) for message in all_found]
+    all_found = [
+        message if ledger.ordered and message.number < FIRST_OTHER else Found(message.number, str(message.number))
+        for message in all_found
+    ]
     all_found += [Found(number, f"taken {number}") for number in sorted(ledger.taken)]
     verdict = compare(sent, all_found, ledger.others)
     return replace(verdict, lost=[number for number in verdict.lost if number not in ledger.shared])

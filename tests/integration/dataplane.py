@@ -92,6 +92,12 @@ def topic_account(broker: Pulsar, topic: str) -> dict[str, Any]:
     }
 
 
+def producers(broker: Pulsar, topic: str) -> list[str]:
+    """Names of the producers that are connected to one partition's topic."""
+    stats = _admin(broker, "GET", f"{admin_path(topic)}/stats")
+    return [str(each["producerName"]) for each in stats["publishers"]]
+
+
 def delete_topic(broker: Pulsar, topic: str) -> None:
     """Delete a topic with all its partitions, whoever uses it."""
     partitioned = partition_count(broker, topic) > 0

@@ -1,19 +1,27 @@
 """An identity that can be had twice: resources of one namespace and name, in two clusters or one after the other."""
 
+import json
 import uuid
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pulsar as pulsar_library
 import pytest
 
+from headrace.bridge.sharding import java_string_hash
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import (
     Headrace,
     Processes,
     connections,
+    create_subscription,
     create_topic,
     payloads,
+    producers,
     resource,
+    unload,
     wait_for,
 )
 
@@ -21,10 +29,10 @@ PREFIX = "headrace:{test/orders}"
 TWIN = "another resource of this namespace and name works with the same Valkey (uid "
 
 
-def new_topic(pulsar: Pulsar, partitions: int = 0) -> str:
+def new_topic(pulsar: Pulsar, partitions: int = 0, *, deduplication: bool = True) -> str:
     name = f"persistent://public/default/twin-{uuid.uuid4().hex[:8]}"
-    create_topic(pulsar, f"{name}-DLQ")
-    return create_topic(pulsar, name, partitions)
+    create_topic(pulsar, f"{name}-DLQ", deduplication=deduplication)
+    return create_topic(pulsar, name, partitions, deduplication=deduplication)
 
 
 def bridge(valkey: Valkey, pulsar: Pulsar, topic: str, uid: str = "1", **source: Any) -> dict[str, Any]:
@@ -41,6 +49,11 @@ def bridge(valkey: Valkey, pulsar: Pulsar, topic: str, uid: str = "1", **source:
 def push(valkey: Valkey, entries: list[str], key: str = "orders") -> None:
     with valkey.client() as client:
         client.lpush(key, *entries)
+
+
+def wait_until_moved(valkey: Valkey) -> None:
+    with valkey.client() as client:
+        wait_for(lambda: client.llen("orders") + client.llen(f"{PREFIX}:cut") == 0, "everything is moved", 60)
 
 
 def refused(process: Headrace, uid: str) -> bool:
@@ -80,9 +93,109 @@ def test_p1_p2_a_resource_that_was_made_anew_takes_over_what_was_in_flight(
         client.hset(f"{PREFIX}:identity", "held-until", int(client.time()[0] + 20) * 1000)
     anew = processes.start("bridge", bridge(valkey, pulsar, topic, "2"))
     wait_for(lambda: refused(anew, "1"), "it waits until the old one's pods are gone")
-    with valkey.client() as client:
-        wait_for(lambda: client.llen("orders") + client.llen(f"{PREFIX}:cut") == 0, "everything is moved")
+    wait_until_moved(valkey)
     assert sorted(payloads(pulsar, topic)) == sorted(entries)
     anew.wait_until_ready()
     again = processes.start("bridge", bridge(valkey, pulsar, topic, "1"))
     wait_for(lambda: refused(again, "2"), "the old one does not come back meanwhile")
+
+
+def test_p1_p2_twins_with_a_valkey_each_write_to_one_topic_through_unloads(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, tmp_path: Path
+) -> None:
+    """Both have producers of their own names: the broker takes neither's messages for repetitions of the other's."""
+    topic = new_topic(pulsar, 2)
+    create_subscription(pulsar, topic, "keep")  # an unloaded topic loses what nobody subscribed to
+    with Valkey(tmp_path / "other-cluster") as other:
+        for server, uid in ((valkey, "1"), (other, "2")):
+            processes.start("bridge", bridge(server, pulsar, topic, uid)).wait_until_ready()
+        pushed: list[str] = []
+        for turn in range(12):
+            for name, server in (("one", valkey), ("other", other)):
+                # one of them is far ahead of the other with its sequence ids
+                entries = [f"{name} {turn} {number}" for number in range(300 if name == "one" else 20)]
+                push(server, entries)
+                pushed += entries
+            for partition in range(2):
+                unload(pulsar, f"{topic}-partition-{partition}")
+        for server in (valkey, other):
+            wait_until_moved(server)
+    assert Counter(payloads(pulsar, topic)) == Counter(pushed)
+
+
+OLD_NAME = "headrace/PulsarBridge/test/orders"
+
+
+def write_old_cut(valkey: Valkey, topic: str, entries: list[str], first: int) -> int:
+    """A cut in flight as a version wrote it whose producers were named by the resource alone; returns its time."""
+    routing = {
+        "sink": {"topic": topic, "partitions": 2},
+        "dead_letter": {"topic": f"{topic}-DLQ", "partitions": 0},
+        "format": "Raw",
+        "key": "id",
+        "source": "PulsarBridge/test/orders",
+        "limit_bytes": 5 * 1024 * 1024,
+        "payload_field": None,
+        "properties": {},
+        "event_time": None,
+        "chunking": False,
+        "envelope": "Raw",
+        "shard": None,
+    }
+    with valkey.client() as client:
+        made = int(client.time()[0]) * 1000
+        client.rpush(f"{PREFIX}:cut", *entries)
+        client.rpush(f"{PREFIX}:cuts", f"{first} {len(entries)} {made} {json.dumps(routing)}")
+        client.hset(f"{PREFIX}:cut-state", "last", first + len(entries) - 1)
+    return made
+
+
+def publish_old_frame(pulsar: Pulsar, topic: str, partition: int, entries: list[str], first: int, made: int) -> None:
+    client = pulsar_library.Client(pulsar.service_url)
+    try:
+        sender = client.create_producer(
+            f"{topic}-partition-{partition}",
+            producer_name=OLD_NAME,
+            batching_enabled=True,
+            batching_max_publish_delay_ms=60_000,
+        )
+        pairs = [(sequence_id, entry) for sequence_id, entry in enumerate(entries, first)]
+        frame = [pair for pair in pairs if java_string_hash(json.loads(pair[1])["id"]) % 2 == partition]
+        for sequence_id, entry in frame:
+            mark = {"HEADRACE_CUT": f"PulsarBridge/test/orders:{made}-{first}:{sequence_id}"}
+            sender.send_async(
+                entry.encode(),
+                lambda *_: None,
+                sequence_id=sequence_id,
+                partition_key=json.loads(entry)["id"],
+                properties=mark if sequence_id == frame[-1][0] else None,
+            )
+        sender.flush()
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("deduplication", [True, False], ids=["deduplication", "no deduplication"])
+@pytest.mark.parametrize("landed", [[], [0], [0, 1]], ids=["nothing", "one partition", "everything"])
+def test_p1_p2_cuts_in_flight_of_a_version_without_installations_arrive_once(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, landed: list[int], deduplication: bool
+) -> None:
+    topic = new_topic(pulsar, 2, deduplication=deduplication)
+    entries = [json.dumps({"id": f"k{number}"}) for number in range(60)]
+    made = write_old_cut(valkey, topic, entries[:30], 101)
+    made = write_old_cut(valkey, topic, entries[30:], 131)
+    for partition in landed:
+        publish_old_frame(pulsar, topic, partition, entries[:30], 101, made)
+        publish_old_frame(pulsar, topic, partition, entries[30:], 131, made)
+    document = bridge(valkey, pulsar, topic)
+    document["spec"]["sink"]["pulsar"]["key"] = "id"
+    running = processes.start("bridge", document)
+    wait_until_moved(valkey)
+    assert sorted(payloads(pulsar, topic)) == sorted(entries)
+    later = [json.dumps({"id": f"later {number}"}) for number in range(30)]
+    push(valkey, later)
+    wait_until_moved(valkey)
+    assert sorted(payloads(pulsar, topic)) == sorted(entries + later)
+    [name] = {name for partition in range(2) for name in producers(pulsar, f"{topic}-partition-{partition}")}
+    assert name.startswith(f"{OLD_NAME}@")
+    assert running.get("/readyz")[0] == 200

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -139,3 +140,51 @@ def test_p7_without_retry_a_refused_message_is_a_dead_letter_at_once(
     [letter] = read_topic(pulsar, f"{topic}-{SUBSCRIPTION}-DLQ")
     assert letter.properties()["HEADRACE_ERROR"] == "the cache key order:b is a list and should be a string."
     wait_for(lambda: tasks(valkey).keys() == {"a"}, "the other one passes")
+
+
+def test_p8_a_retried_message_looks_as_the_first_time(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    """To envelope and selectors; whatever names its producer chose."""
+    own = {"tenant": "x", "REAL_TOPIC": "mine", "HEADRACE_REASON": "mine", "DELAY_TIME": "mine"}
+    with valkey.client() as client:
+        client.hset("order:x", "taken", "by another")
+    changes = {
+        "sink": {"valkey": {"list": {"key": LIST, "envelope": "JSON"}}},
+        "cache": {"key": "message.properties.tenant", "prefix": "order:", "ttlSeconds": 3600},
+        "deduplicate": {"key": "message.properties.HEADRACE_REASON"},
+    }
+    processes.start("bridge", bridge(valkey, pulsar, topic, retry=retry(9), **changes)).wait_until_ready()
+    publish(pulsar, topic, {"k": b'{"id":  1.10}'}, properties=own)
+    [original] = read_topic(pulsar, topic)
+    wait_for(lambda: len(read_topic(pulsar, f"{topic}-{SUBSCRIPTION}-RETRY")) >= 2, "it was put off twice")
+    with valkey.client() as client:
+        client.delete("order:x")
+        wait_for(lambda: client.llen(LIST) == 1, "it passes")
+        [entry] = map(json.loads, client.lrange(LIST, 0, -1))
+    identity = original.message_id()
+    assert entry["id"].startswith(f"{identity.ledger_id()}:{identity.entry_id()}:")
+    assert (entry["source"], entry["key"], entry["properties"]) == (topic, "k", own)
+    moment = datetime.fromisoformat(entry["time"])
+    assert round(moment.timestamp() * 1000) == original.publish_timestamp()
+
+
+def test_p1_p7_a_letter_keeps_its_reason_key_origin_and_properties_however_long_these_are(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    with valkey.client() as client:
+        client.hset("order:b", "taken", "by another")
+    processes.start("bridge", bridge(valkey, pulsar, topic, retry=retry(2))).wait_until_ready()
+    sizes = (70_000, 1_500_000, 5_000_000)
+    for size in sizes:
+        long = {"long": "x" * size, "REAL_TOPIC": "mine"}
+        publish(pulsar, topic, {"k": b"no JSON"}, batched=False, properties=long)
+        publish(pulsar, topic, {"k": b'{"id": "b"}'}, batched=False, properties=long)
+    dead_letter_topic = f"{topic}-{SUBSCRIPTION}-DLQ"
+    wait_for(lambda: len(read_topic(pulsar, dead_letter_topic)) == 2 * len(sizes), "the letters", 60)
+    found = [(each.data(), each.partition_key(), each.properties()) for each in read_topic(pulsar, dead_letter_topic)]
+    for payload, key, properties in found:
+        reason = "InvalidJSON" if payload == b"no JSON" else REASON
+        assert (key, properties["HEADRACE_REASON"], properties["REAL_TOPIC"]) == ("k", reason, topic)
+        assert properties["HEADRACE_KEPT_REAL_TOPIC"] == "mine"
+    assert sorted(len(properties["long"]) for _, _, properties in found) == sorted(2 * sizes)

@@ -11,7 +11,7 @@ from headrace.api.topic import base_topic
 from headrace.bridge.batch import Position, position
 from headrace.bridge.letter import Letter
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError, core
-from headrace.bridge.received_letter import message_id
+from headrace.bridge.retried import message_id
 
 WAIT_MILLISECONDS = 100
 MOST_AT_ONCE = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from headrace.bridge.cut import Cut
-from headrace.bridge.message import Message, as_too_large
+from headrace.bridge.message import Message, as_entry, as_too_large
 from headrace.bridge.record import converter, plain, sealer
 
 _Pairs = list[tuple[int, Message]]
@@ -37,6 +37,8 @@ class Frame:
     """Sequence ids, rising, and messages."""
     cut: str
     """Which cut it is of, for the property ``HEADRACE_CUT``."""
+    producer: str
+    """Name of the producer, less what its way adds."""
 
     @property
     def batched(self) -> bool:
@@ -66,15 +68,14 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
         found: _Runs = {(False, routing.sink.partition_of(None, cut.first)): [(Way.BATCHED, pairs)]}
     else:
         found = _runs(cut, too_large)
-    identity = f"{cut.made}-{cut.first}"
-    if routing.shard is not None:
-        identity = f"shard-{routing.shard}:{identity}"
+    names = {dead: routing.cut_name(cut.made, cut.first, dead=dead) for dead in (False, True)}
     return [
         Frame(
             (routing.dead_letter if dead else routing.sink).partition_topic(partition),
             way,
             messages,
-            f"{routing.source}/dead-letters:{identity}" if dead else f"{routing.source}:{identity}",
+            names[dead],
+            routing.producer,
         )
         for (dead, partition), runs in found.items()
         for way, messages in runs
@@ -89,7 +90,9 @@ def _runs(cut: Cut, too_large: Set[int]) -> _Runs:
         message = convert(entry)
         if sealed is not None:
             message = sealed(message, sequence_id)
-        if sequence_id in too_large and message.reason is None:
+        if sequence_id in too_large and (message.reason is not None or message.deliver_at is not None):
+            message = as_entry(entry, routing.format, message)
+        elif sequence_id in too_large:
             if routing.chunking:
                 message.large = True
             else:

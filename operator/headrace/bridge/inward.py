@@ -25,6 +25,7 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
 from headrace.bridge.rate_limit import TokenBucket
+from headrace.bridge.retried import Retried
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
@@ -61,6 +62,7 @@ class Inward:
     ) -> None:
         spec = bridge.spec
         self._main = source is spec.source.pulsar
+        self._consumes = spec.consumes
         assert spec.sink.valkey is not None
         spread = source.subscription_type is not SubscriptionType.FAILOVER
         self._target = target_of(spec.sink.valkey).key
@@ -147,7 +149,7 @@ class Inward:
         return [first, *consumer._consumer.batch_receive()]
 
     def _move(self, messages: Sequence[Message], started: float) -> None:
-        batch = self._prepare(messages)
+        batch = self._prepare(messages if self._main else [Retried(each, self._consumes) for each in messages])
         self._in_flight(len(batch))
         for partition in self._store.behind(batch):
             self._doubt(partition)

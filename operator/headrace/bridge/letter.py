@@ -12,32 +12,11 @@ import orjson
 
 from headrace.api.replay import Replay
 from headrace.api.topic import TOPIC_NAME
-
-REPLAYS = "HEADRACE_REPLAYS"
-"""Property: how often the message was replayed."""
-REPLAY = "HEADRACE_REPLAY"
-"""Property: the id of the latest replay."""
+from headrace.bridge.routing import EntryFormat
+from headrace.process.letter_properties import FORM, JOURNEY, REPLAY, REPLAYS, number, original
 
 MOST_TARGETS = 64
 """Topics that one process takes letters to: each has a producer of its own."""
-
-_MARKS = frozenset(
-    {
-        "DELAY_TIME",
-        "HEADRACE_ATTEMPTS",
-        "HEADRACE_CUT",
-        "HEADRACE_ERROR",
-        "HEADRACE_LETTER",
-        "HEADRACE_REASON",
-        "HEADRACE_SOURCE",
-        "ORIGIN_MESSAGE_ID",
-        "ORIGIN_MESSAGE_IDY_TIME",
-        "REAL_SUBSCRIPTION",
-        "REAL_TOPIC",
-        "RECONSUMETIMES",
-    }
-)
-"""What made a dead letter of the message: it begins anew without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +84,8 @@ def judge(
                 raise UnreplayableError(f"its property REAL_TOPIC names no topic: {target[:200]}.")
             if target == dead_letter_topic:
                 raise UnreplayableError("it would go to the dead-letter topic again.")
+            if problem := wrapped(letter.properties):
+                raise UnreplayableError(problem)
             if target not in targets and len(targets) == MOST_TARGETS:
                 raise UnreplayableError(f"the letters name more than {MOST_TARGETS} topics; name one as target.")
             targets.add(target)
@@ -115,18 +96,26 @@ def judge(
     return decide
 
 
+def wrapped(properties: Mapping[str, str]) -> str:
+    """Why the payload of a letter with *properties* is no message's; empty when it is one."""
+    form = properties.get(FORM, EntryFormat.RAW)
+    return "" if form == EntryFormat.RAW else f"it holds an entry ({form}) that no message could be made of."
+
+
 def renewed(properties: Mapping[str, str], max_replays: int) -> dict[str, str]:
     """What a letter's *properties* are when it goes back: without what made it one, and counted.
 
-    Raises :class:`UnreplayableError` when it was replayed *max_replays* times.
+    Raises :class:`UnreplayableError` when it was replayed *max_replays* times, or its own name a replay's.
     """
-    before = properties.get(REPLAYS, "0")
-    if not (before.isascii() and before.isdigit()):
+    before = number(properties.get(REPLAYS, "0"))
+    if before is None:
         raise UnreplayableError(f"its property {REPLAYS} is no number.")
-    if int(before) >= max_replays:
+    if before >= max_replays:
         raise UnreplayableError(f"it was replayed {before} times, and maxReplays is {max_replays}.")
-    kept = {name: value for name, value in properties.items() if name not in _MARKS}
-    return {**kept, REPLAYS: str(int(before) + 1)}
+    own = original(properties)
+    if taken := sorted(JOURNEY & own.keys()):
+        raise UnreplayableError(f"its producer gave it the property {taken[0]}, which a replay needs for its own.")
+    return {**own, REPLAYS: str(before + 1)}
 
 
 def _record(letter: Letter, replay: Replay) -> bytes:

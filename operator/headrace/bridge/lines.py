@@ -43,11 +43,6 @@ class Line:
     shard: int | None = None
     """Which shard of the bridge's source it is; None when it is no shard."""
 
-    @property
-    def producer(self) -> str:
-        """Name of its producers."""
-        return f"headrace/{self.identity}" + ("" if self.shard is None else f"/shard-{self.shard}")
-
     def side(self, side: str) -> str:
         """What the process calls a *side* of this line."""
         if not self.main:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from headrace.process.exact_json import utf8
+from headrace.process.letter_properties import ATTEMPTS, ERROR, FORM, REASON, SOURCE, kept
 
 ERROR_LENGTH = 1000
 """Longest error text in a dead letter, in characters."""
@@ -27,11 +28,18 @@ class Message:
     """The broker gives it to Shared subscriptions from then on, in milliseconds since the epoch. It goes alone."""
 
 
+PROPERTY_BYTES = 16
+"""What Pulsar's metadata needs for a property besides its name and its value."""
+
+CHUNK_BYTES = 16 * 1024
+"""Room that metadata leaves for a piece of the payload inside the broker's limit."""
+
+
 class PoisonError(Exception):
     """A message that cannot be moved: ``reason`` is one CamelCase word, the text a sentence."""
 
     def __init__(self, reason: str, error: str) -> None:
-        super().__init__(utf8(error))
+        super().__init__(error)
         self.reason = reason
 
 
@@ -46,15 +54,17 @@ def dead_letter(
     properties: dict[str, str] | None = None,
     event_time: int | None = None,
 ) -> Message:
-    """A dead letter with the properties that Java's clients and our replay read."""
-    own = {
+    """A dead letter with the properties that Java's clients and our replay read.
+
+    *properties*: as they stand on a letter, those of a message by :func:`headrace.process.letter_properties.kept`.
+    """
+    marks = {
         "RECONSUMETIMES": str(max(attempts - 1, 0)),
-        "HEADRACE_REASON": utf8(reason),
-        "HEADRACE_ERROR": utf8(error[:ERROR_LENGTH]),
-        "HEADRACE_ATTEMPTS": str(attempts),
+        REASON: reason,
+        ERROR: error[:ERROR_LENGTH],
+        ATTEMPTS: str(attempts),
     }
-    carried = properties or {}
-    return Message(payload, key, {"HEADRACE_SOURCE": source, **carried, **own}, event_time, reason)
+    return Message(payload, key, {SOURCE: source, **(properties or {}), **marks}, event_time, reason)
 
 
 def as_too_large(message: Message, source: str, limit: str) -> Message:
@@ -65,6 +75,34 @@ def as_too_large(message: Message, source: str, limit: str) -> Message:
         f"the message has {len(message.payload)} bytes, more {limit}",
         source=source,
         key=message.key,
-        properties=message.properties,
+        properties=kept(message.properties or {}),
         event_time=message.event_time,
     )
+
+
+def fitted(letter: Message, limit_bytes: int) -> Message | None:
+    """*letter* with as much of its error as the broker takes beside what the original had; None when that alone is more
+    than fits into one piece, of which there must be room in each chunk."""
+    properties = letter.properties or {}
+    room = limit_bytes - CHUNK_BYTES - metadata_bytes(letter.key, properties)
+    if room >= 0:
+        return letter
+    error = properties.get(ERROR, "").encode()
+    if room + len(error) < 0:
+        return None
+    cut = error[: room + len(error)].decode(errors="ignore")
+    return replace(letter, properties={**properties, ERROR: cut})
+
+
+def as_entry(entry: bytes, form: str, letter: Message) -> Message:
+    """The dead letter of an *entry* of that *form* instead of *letter*, whose properties no broker takes."""
+    reason = letter.reason or "MetadataTooLarge"
+    marks = {name: text for name, text in (letter.properties or {}).items() if name in (ATTEMPTS, SOURCE)}
+    error = "its key and properties are larger than the broker takes: the payload is the whole entry."
+    return Message(entry, None, {**marks, REASON: reason, ERROR: error, FORM: form}, None, reason)
+
+
+def metadata_bytes(key: str | None, properties: Mapping[str, str]) -> int:
+    """At most so many bytes key and properties have in Pulsar's metadata."""
+    texts = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
+    return texts + PROPERTY_BYTES * (len(properties) + 1) + len((key or "").encode())

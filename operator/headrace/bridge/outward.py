@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 
 from valkey.exceptions import ResponseError
@@ -20,6 +21,7 @@ from headrace.bridge.identity import Identity
 from headrace.bridge.lease import Lease
 from headrace.bridge.lines import Line
 from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.patience import Patience
 from headrace.bridge.publisher import Publisher, PublishError, Transmission
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, IncompatibleSchemaError, PulsarError, TopicNotFoundError
@@ -107,7 +109,7 @@ class Outward:
             line.delivery,
             lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
         )
-        self._publisher = Publisher(pulsar_client, line.producer, line.compression)
+        self._publisher = Publisher(pulsar_client, line.compression)
         self._health = health
         self._tick = health.loop(f"the loop of {self._name}")
         self._metrics = metrics
@@ -116,6 +118,7 @@ class Outward:
         self._stop = stop
         self._seldom = Seldom()
         self._backoff = Backoff()
+        self._patience = Patience()
         self._floor = 0
         self._too_large: set[int] = set()
         self._sampled = 0.0
@@ -183,6 +186,7 @@ class Outward:
 
     def _work(self) -> None:
         routing = self._open()
+        self._patience.begin()
         flying: deque[_Flight] = deque()
         surplus = False
         while not self._stop and not (surplus := not self._identity.ours() or self._share.surplus()):
@@ -200,6 +204,8 @@ class Outward:
             if flying:
                 self._arrive(flying.popleft())
                 self._in_flight(flying)
+                if not any(flight.cut.pending for flight in flying):
+                    self._publisher.keep_only(routing.producer)  # replays of an earlier installation's are done
             else:
                 self._backoff.reset()
                 self._idle()
@@ -221,6 +227,8 @@ class Outward:
         self._side("pulsar", connected)
         if connected:
             self._circuit.succeeded()
+        if why := self._patience.unconnected(connected):
+            raise PublishError(why)
         self._store.wait(1)
 
     def _open(self) -> Routing:
@@ -238,14 +246,15 @@ class Outward:
             event_time=line.event_time,
             chunking=line.chunking,
             shard=line.shard,
+            installation=self._identity.name(),
         )
         # A line of dead letters has no other messages, so no producer for them.
         if line.sink_topic != line.dead_letter_topic:
-            self._open_producers(routing.sink, Way.BATCHED)
+            self._open_producers(routing.sink, Way.BATCHED, routing.producer)
             if line.chunking:
-                self._open_producers(routing.sink, Way.CHUNKED)
+                self._open_producers(routing.sink, Way.CHUNKED, routing.producer)
         try:
-            self._open_producers(routing.dead_letter, Way.DEAD_LETTERS)
+            self._open_producers(routing.dead_letter, Way.DEAD_LETTERS, routing.producer)
         except TopicNotFoundError:
             _log.warning("%s: the dead-letter topic %s does not exist", self._name, line.dead_letter_topic)
             if not line.main:
@@ -254,9 +263,9 @@ class Outward:
         _log.info("%s: moving to %s", self._name, line.sink_topic)
         return routing
 
-    def _open_producers(self, target: Target, way: Way) -> None:
+    def _open_producers(self, target: Target, way: Way, name: str) -> None:
         for partition in range(max(target.partitions, 1)):
-            known = self._publisher.open(target.partition_topic(partition), way)
+            known = self._publisher.open(target.partition_topic(partition), way, name)
             self._floor = max(self._floor, known)
 
     def _settle(self, cuts: list[Cut]) -> None:
@@ -286,8 +295,9 @@ class Outward:
 
     def _arrive(self, flight: _Flight) -> None:
         """Wait until Pulsar has the oldest cut, and forget it."""
+        self._patience.begin()
         try:
-            flight.transmission.wait(self._while_publishing)
+            flight.transmission.wait(partial(self._while_sending, flight.transmission))
         except PublishError as error:
             self._count(flight.missing, "failure")
             if error.too_large is not None:
@@ -297,6 +307,7 @@ class Outward:
         self._metrics.unheard.inc(self._store.commit(flight.cut, self._announced(flight)))
         self._too_large.clear()
         self._backoff.reset()
+        self._patience.succeeded()
         self._circuit.succeeded()
         self._side("pulsar", True)
         self._count(flight.frames, "success")
@@ -314,7 +325,7 @@ class Outward:
         missing = []
         found: dict[tuple[str, str], int] = {}
         for frame in parts:
-            if self._publisher.open(frame.topic, frame.way) >= 0:
+            if self._publisher.open(frame.topic, frame.way, frame.producer) >= 0:
                 missing.append(frame)  # the broker remembers this producer's batches and drops what it has
                 continue
             mark = frame.topic, frame.cut
@@ -332,6 +343,12 @@ class Outward:
             len(parts),
         )
         return missing
+
+    def _while_sending(self, transmission: Transmission) -> None:
+        """Called each second while Pulsar confirms nothing of *transmission*."""
+        self._while_publishing()
+        if why := self._patience.ended(self._publisher.connected(), transmission.confirmed):
+            raise PublishError(why)
 
     def _while_publishing(self) -> None:
         """Called each second while Pulsar takes its time."""

@@ -13,7 +13,7 @@ from headrace.api.bridge_sink import Compression
 from headrace.api.policy import MOST_MESSAGES
 from headrace.bridge.chunks import arrived, first_and_last
 from headrace.bridge.frame import Frame, Way
-from headrace.bridge.message import Message
+from headrace.bridge.message import Message, metadata_bytes
 from headrace.bridge.pulsar_client import build
 from headrace.bridge.pulsar_library import Client, MessageId, Producer, PulsarError, core
 
@@ -106,7 +106,7 @@ def _mark(frame: Frame, sequence_id: int) -> str:
     return f"{frame.cut}:{sequence_id}"
 
 
-_Work = tuple[Frame, _Sender, Callable[[PublishError | None], None]]
+_Work = tuple[Frame, _Sender, "Transmission"]
 
 
 class _Writer:
@@ -121,9 +121,9 @@ class _Writer:
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=f"publish {topic}", daemon=True).start()
 
-    def write(self, frame: Frame, sender: _Sender, done: Callable[[PublishError | None], None]) -> None:
-        """Send *frame*; *done* is called with None, or with what went wrong."""
-        self._work.put((frame, sender, done))
+    def write(self, frame: Frame, sender: _Sender, transmission: Transmission) -> None:
+        """Send *frame*, and tell *transmission* what became of it."""
+        self._work.put((frame, sender, transmission))
 
     def end(self) -> None:
         """Let the thread end when it has nothing left to do."""
@@ -131,44 +131,47 @@ class _Writer:
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
-            frame, sender, done = work
-            problem = self._outcome(frame, sender)
+            frame, sender, transmission = work
+            problem = self._outcome(frame, sender, transmission)
             self._failed = problem is not None
-            done(problem)
+            transmission.answer(problem)
 
-    def _outcome(self, frame: Frame, sender: _Sender) -> PublishError | None:
+    def _outcome(self, frame: Frame, sender: _Sender, transmission: Transmission) -> PublishError | None:
         if self._failed:
             return PublishError(f"{frame.topic} did not take the frame before")
         try:
-            self._send(frame, sender)
+            self._send(frame, sender, transmission.part_confirmed)
         except PublishError as error:
             return error
         except Exception as error:  # whatever it is, the cut is safe and the caller must hear of it
             return PublishError(f"{frame.topic} did not take a frame: {type(error).__name__}: {error}")
         return None
 
-    def _send(self, frame: Frame, sender: _Sender) -> None:
+    def _send(self, frame: Frame, sender: _Sender, confirmed: Callable[[], None]) -> None:
         for part in [frame] if frame.batched else _one_by_one(frame):
             problem = sender.send(part)
             if problem == TOO_BIG and part.batched:
-                self._send_halves(part, sender)
+                self._send_halves(part, sender, confirmed)
             elif problem is not None:
-                raise PublishError(f"{frame.topic} did not take a frame: {problem}")
+                too_large = part.first if problem == TOO_BIG else None  # such a part is one message
+                raise PublishError(f"{frame.topic} did not take a frame: {problem}", too_large)
+            else:
+                confirmed()
 
-    def _send_halves(self, frame: Frame, sender: _Sender) -> None:
+    def _send_halves(self, frame: Frame, sender: _Sender, confirmed: Callable[[], None]) -> None:
         """To a broker with a lower limit than ours: always the same halves, so that a replay repeats them."""
         if len(frame.messages) == 1:
             raise PublishError(f"message {frame.first} is larger than the broker takes", frame.first)
         middle = len(frame.messages) // 2
         for half in (frame.messages[:middle], frame.messages[middle:]):
-            self._send(replace(frame, messages=half), sender)
+            self._send(replace(frame, messages=half), sender, confirmed)
 
 
 def _one_by_one(frame: Frame) -> list[Frame]:
     """Parts of a frame that is no batch: what may go in chunks alone, as it must have arrived before the next goes."""
     runs: list[list[tuple[int, Message]]] = [[]]
     for pair in frame.messages:
-        if len(pair[1].payload) > ALONE_BYTES:
+        if len(pair[1].payload) + metadata_bytes(pair[1].key, pair[1].properties or {}) > ALONE_BYTES:
             runs += [[pair], []]
         else:
             runs[-1].append(pair)
@@ -180,7 +183,13 @@ class Transmission:
 
     def __init__(self, frames: int) -> None:
         self._missing = frames
+        self.confirmed = 0
+        """Parts that Pulsar has confirmed."""
         self._answers: queue.SimpleQueue[PublishError | None] = queue.SimpleQueue()
+
+    def part_confirmed(self) -> None:
+        """A part of a frame has arrived; called by the writers' threads, so this is about right."""
+        self.confirmed += 1
 
     def answer(self, problem: PublishError | None) -> None:
         """What became of one frame; called by the writers' threads."""
@@ -205,27 +214,26 @@ class Transmission:
 class Publisher:
     """The producers of one bridge. Not shared between threads."""
 
-    def __init__(self, client: Client, name: str, compression: Compression) -> None:
+    def __init__(self, client: Client, compression: Compression) -> None:
         self._client = client
-        self._name = name
         self._compression = _COMPRESSION[compression]
-        self._senders: dict[tuple[str, Way], _Sender] = {}
+        self._senders: dict[tuple[str, Way, str], _Sender] = {}
         self._writers: dict[tuple[str, bool], _Writer] = {}
 
-    def open(self, topic: str, way: Way) -> int:
-        """Open the producer of one partition's topic. Returns the highest id that the broker knows of its batches;
-        -1 when it knows none, and for other ways, whose ids say nothing.
+    def open(self, topic: str, way: Way, name: str) -> int:
+        """Open the producer *name* of one partition's topic. Returns the highest id that the broker knows of its
+        batches; -1 when it knows none, and for other ways, whose ids say nothing.
 
         The name is fixed: the broker refuses a second producer of that name while the first one's connection lives
         (it pings it), and knows resent frames by name and id. Access is Shared: exclusive access would lock other
         writers out of the user's topic, and two bridges of one dead-letter topic would fence each other for ever.
         """
         batched = way is Way.BATCHED
-        sender = self._senders.get((topic, way))
+        sender = self._senders.get((topic, way, name))
         if sender is None:
             producer = self._client.create_producer(
                 topic,
-                producer_name=self._name if batched else f"{self._name}/{way.value}",
+                producer_name=name if batched else f"{name}/{way.value}",
                 send_timeout_millis=0,  # a frame that timed out and came later would break the order
                 compression_type=self._compression,
                 max_pending_messages=4 * MOST_MESSAGES,
@@ -237,38 +245,45 @@ class Publisher:
                 batching_max_publish_delay_ms=NEVER_MILLISECONDS,
                 chunking_enabled=not batched,
             )
-            sender = self._senders[topic, way] = _Sender(self._client, producer)
+            sender = self._senders[topic, way, name] = _Sender(self._client, producer)
         return int(sender.producer.last_sequence_id()) if batched else -1
 
     def publish(self, frames: list[Frame]) -> Transmission:
         """Begin to send *frames*, behind those that were given before."""
         transmission = Transmission(len(frames))
         for frame in frames:
-            self.open(frame.topic, frame.way)
+            self.open(frame.topic, frame.way, frame.producer)
             writer = self._writers.get((frame.topic, frame.dead))
             if writer is None:
                 writer = self._writers[frame.topic, frame.dead] = _Writer(frame.topic)
-            writer.write(frame, self._senders[frame.topic, frame.way], transmission.answer)
+            writer.write(frame, self._senders[frame.topic, frame.way, frame.producer], transmission)
         return transmission
 
     def connected(self) -> bool:
         """Whether every producer has its broker."""
         return all(sender.producer.is_connected() for sender in self._senders.values())
 
+    def keep_only(self, name: str) -> None:
+        """Close the producers of all names but *name*: what they were opened for is done."""
+        self._close([key for key in self._senders if key[2] != name])
+
     def close(self) -> None:
         """Close the producers without waiting for what they still hold: whatever was sent is replayed."""
         for writer in self._writers.values():
             writer.end()
         self._writers.clear()
+        self._close(list(self._senders))
+
+    def _close(self, keys: list[tuple[str, Way, str]]) -> None:
         closing = [
-            threading.Thread(target=_close, args=(sender.producer,), name="close producer", daemon=True)
-            for sender in self._senders.values()
+            threading.Thread(target=_close, args=(self._senders.pop(key).producer,), name="close producer", daemon=True)
+            for key in keys
         ]
-        self._senders.clear()
         for thread in closing:
             thread.start()
+        deadline = time.monotonic() + CLOSE_SECONDS  # it blocks while the broker is away
         for thread in closing:
-            thread.join(CLOSE_SECONDS)  # it blocks while the broker is away
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _close(producer: Producer) -> None:

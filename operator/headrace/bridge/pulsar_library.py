@@ -53,6 +53,8 @@ class Message(Protocol):
 
     def publish_timestamp(self) -> int: ...
 
+    def producer_name(self) -> str: ...
+
 
 class CoreProducer(Protocol):
     """A producer's core."""

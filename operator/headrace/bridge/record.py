@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import orjson
 
 from headrace.api.bridge_sink import Envelope
-from headrace.api.policy import PROPERTIES
-from headrace.bridge.entry import channel_and_payload, decoded, readable, repeated
-from headrace.bridge.message import Message, PoisonError, as_too_large, dead_letter
+from headrace.bridge.entry import channel_and_payload, decoded, readable
+from headrace.bridge.message import Message, PoisonError, as_entry, as_too_large, dead_letter, fitted
 from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
-from headrace.bridge.outbox_record import of_outbox
 from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
 from headrace.bridge.shape import shaper
+from headrace.process.letter_properties import FORM, kept
 from headrace.process.trace import TRACE
 
 STREAM_ID = "VALKEY_STREAM_ID"
@@ -37,10 +39,6 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
     # of an entry below this nothing can be too large, unless selected properties repeat it
     small = 0 if routing.properties else min(limit // 2, MAX_METADATA_CHARACTERS)
 
-    def bad(entry: bytes, message: Message | None, reason: str, error: str) -> Message:
-        payload = _kept(entry, routing.format)
-        return dead_letter(payload, reason, error, source=routing.source, properties=_trace(message))
-
     def convert(entry: bytes) -> Message:
         message = None
         try:
@@ -49,15 +47,17 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
                 shape(message)
             if len(entry) < small:
                 return message
-            if _metadata(message) > MAX_METADATA_CHARACTERS:
+            is_letter = message.reason is not None or message.deliver_at is not None
+            if not is_letter and _metadata(message) > MAX_METADATA_CHARACTERS:
                 raise PoisonError(
                     "MetadataTooLarge", f"key and properties have more than {MAX_METADATA_CHARACTERS} characters."
                 )
         except PoisonError as poison:
-            return bad(entry, message, poison.reason, str(poison))
-        except Exception as error:  # P7: whatever one entry makes the rules raise, the others pass
-            return bad(entry, message, "InvalidRecord", f"the bridge cannot read it: {type(error).__name__}: {error}")
-        if message.reason is not None or _size(message) <= limit:
+            letter = _letter(entry, message, poison, routing)
+            return fitted(letter, routing.limit_bytes) or as_entry(entry, routing.format, letter)
+        if is_letter:
+            return fitted(message, routing.limit_bytes) or as_entry(entry, routing.format, message)
+        if _size(message) <= limit:
             return message
         if routing.chunking:
             message.large = True
@@ -67,6 +67,23 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
     return convert
 
 
+def _letter(entry: bytes, message: Message | None, poison: PoisonError, routing: Routing) -> Message:
+    """The dead letter of an entry; *message*: what was made of it before it was found bad."""
+    if routing.format is EntryFormat.OUTBOX and message is not None:
+        return dead_letter(
+            message.payload,
+            poison.reason,
+            str(poison),
+            source=routing.source,
+            key=message.key,
+            properties=kept(message.properties or {}),
+            event_time=message.event_time,
+        )
+    properties = _trace(message) | {FORM: routing.format.value}
+    payload = _kept(entry, routing.format)
+    return dead_letter(payload, poison.reason, str(poison), source=routing.source, properties=properties)
+
+
 def plain(routing: Routing, entries: Sequence[bytes]) -> bool:
     """Whether each of *entries* is a message as it stands, and none is too large."""
     bare = routing.format is EntryFormat.RAW and routing.envelope is Envelope.RAW and shaper(routing) is None
@@ -74,11 +91,10 @@ def plain(routing: Routing, entries: Sequence[bytes]) -> bool:
 
 
 def _maker(routing: Routing) -> Callable[[bytes], Message]:
-    exact = routing.rules > 0
     if routing.format is EntryFormat.OUTBOX:
-        return of_outbox(routing.source, exact=exact)
+        return _of_outbox(routing.source)
     if routing.format is EntryFormat.FIELDS:
-        return _of_fields(routing.payload_field, exact=exact)
+        return _of_fields(routing.payload_field)
     return _of_channel if routing.format is EntryFormat.PUBLISHED else Message
 
 
@@ -146,15 +162,11 @@ def _of_channel(entry: bytes) -> Message:
     return Message(payload, None, {CHANNEL: channel.decode(errors="backslashreplace")})
 
 
-def _of_fields(payload_field: str | None, *, exact: bool) -> Callable[[bytes], Message]:
+def _of_fields(payload_field: str | None) -> Callable[[bytes], Message]:
     name_of_payload = payload_field.encode() if payload_field else b""
 
     def make(entry: bytes) -> Message:
-        identity, pairs = decoded(entry)
-        fields = dict(pairs)
-        if exact and len(fields) < len(pairs):
-            name = (repeated(pairs) or b"").decode(errors="backslashreplace")
-            raise PoisonError("InvalidRecord", f"the entry has the field {name} more than once, and a message cannot.")
+        identity, fields = decoded(entry)
         payload = fields.pop(name_of_payload, None) if payload_field else None
         if payload_field and payload is None:
             raise PoisonError("FieldMissing", f"the entry has no field {payload_field}.")
@@ -167,16 +179,63 @@ def _of_fields(payload_field: str | None, *, exact: bool) -> Callable[[bytes], M
         if payload is None:
             trace = {name: texts[name] for name in (*TRACE, CHANNEL) if name in texts}
             return Message(orjson.dumps(texts), None, {STREAM_ID: identity, **trace})
-        if exact and STREAM_ID in texts:
-            _make_room(texts, STREAM_ID)
         return Message(payload, None, {STREAM_ID: identity, **texts})
 
     return make
 
 
-def _make_room(texts: dict[str, str], name: str) -> None:
-    """Give the value under *name*, of a bridge that the entry passed before, the name that a stream's fields get."""
-    free = PROPERTIES + name
-    while free in texts:
-        free = PROPERTIES + free
-    texts[free] = texts.pop(name)
+def _of_outbox(source: str) -> Callable[[bytes], Message]:
+    def make(entry: bytes) -> Message:
+        try:
+            record = orjson.loads(entry)
+        except orjson.JSONDecodeError as error:
+            raise PoisonError("InvalidRecord", f"the outbox record is not JSON: {error}.") from None
+        if not isinstance(record, dict):
+            raise PoisonError("InvalidRecord", "the outbox record is not a JSON object.")
+        payload = _payload(record)
+        kind = record.get("type")
+        key, event_time = record.get("key"), record.get("eventTimeMillis")
+        properties = record.get("properties") or {}
+        if not isinstance(key, str | None) or not isinstance(event_time, int | None):
+            raise PoisonError("InvalidRecord", "in an outbox record key is a string and eventTimeMillis a number.")
+        if event_time is not None and not 0 <= event_time < 2**63:
+            raise PoisonError("InvalidRecord", "eventTimeMillis of an outbox record lies out of range.")
+        if not isinstance(properties, dict) or not all(isinstance(value, str) for value in properties.values()):
+            raise PoisonError("InvalidRecord", "in an outbox record properties is an object of strings.")
+        if kind == "Result":
+            return Message(payload, key or None, properties, event_time)
+        if kind == "RetryLetter":
+            return Message(payload, key or None, properties, event_time, deliver_at=_due(record))
+        if kind == "DeadLetter":
+            attempts = record.get("attempts")
+            return dead_letter(
+                payload,
+                str(record.get("reason") or "TaskFailed"),
+                str(record.get("error") or ""),
+                source=source,
+                attempts=attempts if isinstance(attempts, int) else 1,
+                key=key or None,
+                properties=properties,
+                event_time=event_time,
+            )
+        raise PoisonError("InvalidRecord", "the type of an outbox record is Result, RetryLetter or DeadLetter.")
+
+    return make
+
+
+def _due(record: dict[str, Any]) -> int:
+    due = record.get("deliverAtMillis")
+    if not isinstance(due, int) or not 0 < due < 2**63:
+        raise PoisonError("InvalidRecord", "a RetryLetter in an outbox has deliverAtMillis, a number.")
+    return due
+
+
+def _payload(record: dict[str, Any]) -> bytes:
+    if ("payload" in record) == ("payloadBase64" in record):
+        raise PoisonError("InvalidRecord", "an outbox record has one of payload and payloadBase64.")
+    if "payload" in record:
+        return orjson.dumps(record["payload"])
+    try:
+        return base64.b64decode(record["payloadBase64"], validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise PoisonError("InvalidRecord", "payloadBase64 of an outbox record is not base64.") from None

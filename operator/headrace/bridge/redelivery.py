@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
-from headrace.bridge.letter import UnreplayableError, renewed
+from headrace.bridge.letter import UnreplayableError, renewed, wrapped
 from headrace.bridge.message import Message
 from headrace.bridge.pace import Pace
 from headrace.bridge.pulsar_library import Client, Producer, core, library
@@ -201,6 +201,8 @@ class _Run:
         properties = renewed(each.letter.properties, self._max_replays)
         if isinstance(made, Message):
             return Message(made.payload, made.key, {**properties, **(made.properties or {})}, made.event_time)
+        if not isinstance(made, bytes) and (problem := wrapped(each.letter.properties)):
+            raise UnreplayableError(problem)
         payload = made if isinstance(made, bytes) else made.data()
         return Message(payload, each.letter.key, properties, each.letter.event_time or None)
 

@@ -18,10 +18,6 @@ MESSAGE_OVERHEAD_BYTES = 1024
 """Room for a message's own metadata inside the broker's limit."""
 
 
-RULES = 1
-"""By which rules entries become messages today. Cuts that were made before 1 was there keep those of then (0): numbers
-and records as orjson reads them, of a stream's field that stands there twice the last value."""
-
 _GOLDEN_RATIO = 2_654_435_769
 """2**32 by the golden ratio: multiplied by it, regular numbers lie evenly (Knuth's multiplicative hashing)."""
 
@@ -88,8 +84,23 @@ class Routing:
     """What surrounds the payloads for the sink; dead letters have none."""
     shard: int | None = None
     """Of which shard of the source the cut is; None when it has none."""
-    rules: int = RULES
-    """See :data:`RULES`."""
+    installation: str = ""
+    """Which counter its sequence ids are of, see ``Identity``. Cuts of an older version have none."""
+
+    @property
+    def producer(self) -> str:
+        """Name of the producers, so that no sequence ids of another counter are taken for a repetition."""
+        shard = "" if self.shard is None else f"/shard-{self.shard}"
+        return f"headrace/{self.source}{shard}{self._signature}"
+
+    def cut_name(self, made: int, first: int, *, dead: bool) -> str:
+        """What the marks of a cut's messages begin with."""
+        shard = "" if self.shard is None else f"shard-{self.shard}:"
+        return f"{self.source}{self._signature}{'/dead-letters' if dead else ''}:{shard}{made}-{first}"
+
+    @property
+    def _signature(self) -> str:
+        return self.installation and f"@{self.installation}"
 
     def to_wire(self) -> bytes:
         """As stored with a cut."""
@@ -104,6 +115,5 @@ class Routing:
             dead_letter=Target(**body.pop("dead_letter")),
             format=EntryFormat(body.pop("format")),
             envelope=Envelope(body.pop("envelope", Envelope.RAW)),  # cuts of an older version have none
-            rules=body.pop("rules", 0),
             **body,
         )

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
-from headrace.process.exact_json import dumps, read, readable, utf8
+from headrace.process.letter_properties import ADDED, JAVA, KEPT, OURS, REPLAYS, kept
 from headrace.process.trace import TRACE
 
 ERROR_LENGTH = 1000
-OURS = "HEADRACE_"
-REPLAYS = "HEADRACE_REPLAYS"
-"""How often the message was replayed: its next dead letter must still say so."""
-PAYLOAD = "payload"
-"""In the header ``headrace`` of a task that is tried again: its payload, as it came."""
-MARKS = frozenset({"REAL_TOPIC", "ORIGIN_MESSAGE_ID", "RECONSUMETIMES"})
 
 
 def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -26,36 +18,58 @@ def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     return origin if isinstance(origin, dict) else {}
 
 
-def _carried(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """The properties that the Pulsar message had."""
-    properties = origin.get("properties")
-    return properties if isinstance(properties, dict) else {}
+def _carried(origin: Mapping[str, Any]) -> dict[str, str]:
+    found = origin.get("properties")
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, Mapping) else {}
 
 
-def _key(origin: Mapping[str, Any]) -> str | None:
-    key = origin.get("key")
-    return utf8(key) if isinstance(key, str) else None
+def _trace(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    """The span that an instrumented task set; empty without. The state belongs to the parent: they come together."""
+    trace = {name: text for name in TRACE if isinstance(text := (headers or {}).get(name), str)}
+    return trace if "traceparent" in trace else {}
 
 
-def _properties(origin: dict[str, Any], headers: Mapping[str, Any] | None) -> dict[str, str]:
-    carried = {utf8(str(name)): utf8(str(value)) for name, value in _carried(origin).items()}
-    # what an earlier life as a dead letter left is not true of this one
-    properties = {name: value for name, value in carried.items() if name not in MARKS and not name.startswith(OURS)}
-    # An instrumented task sets a span of its own here. The state belongs to the parent, so they come together.
-    trace = {name: utf8(text) for name in TRACE if isinstance(text := (headers or {}).get(name), str)}
-    if "traceparent" in trace:
-        properties = {name: value for name, value in properties.items() if name not in TRACE} | trace
+def _unmarked(properties: Mapping[str, str]) -> dict[str, str]:
+    """Without names that say something of a letter: what an earlier life left is not true of a result."""
+    return {name: text for name, text in properties.items() if name not in JAVA and not name.startswith(OURS)}
+
+
+def _of_result(origin: Mapping[str, Any], headers: Mapping[str, Any] | None) -> dict[str, str]:
+    properties = _unmarked(_carried(origin))
+    if trace := _trace(headers):
+        properties = {name: text for name, text in properties.items() if name not in TRACE} | trace
+    return properties
+
+
+def _of_letter(origin: Mapping[str, Any], headers: Mapping[str, Any] | None) -> dict[str, str]:
+    """The original's own, so that a replay finds them, and what else is to be known of it."""
+    carried = _carried(origin)
+    if "eventTimeMillis" in origin:
+        properties = kept(carried)
+        replays = origin.get("replays")
+    else:  # a bridge of an older version made the task: what an earlier life left stands among them
+        properties = _unmarked(carried)
+        replays = carried.get(REPLAYS)
+    if replays:
+        properties[REPLAYS] = str(replays)
+    trace = _trace(headers)
+    if any(carried.get(name) != text for name, text in trace.items()):
+        before = {name: text for name, text in carried.items() if name in TRACE}
+        properties = {name: text for name, text in properties.items() if name not in TRACE}
+        properties |= {KEPT + name: text for name, text in before.items()} | trace
+        if added := trace.keys() - before.keys():
+            properties[ADDED] = ",".join(sorted(added))
     return properties
 
 
 def result(value: Any, headers: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The record of a task's return value. Raises ``TypeError`` or ``ValueError`` for a value that is not JSON."""
+    """The record of a task's return value."""
     origin = origin_of(headers)
     return {
         "type": "Result",
-        "payload": orjson.Fragment(dumps(value)),
-        "key": _key(origin),
-        "properties": _properties(origin, headers),
+        "payload": value,
+        "key": origin.get("key"),
+        "properties": _of_result(origin, headers),
         "eventTimeMillis": None,
         "reason": None,
         "error": None,
@@ -70,65 +84,30 @@ def dead_letter(
     attempts: int,
     source: str,
     headers: Mapping[str, Any] | None,
-    payload: bytes | None,
+    payload: Any,
     raw: bytes | None = None,
 ) -> dict[str, Any]:
-    """The record of a task that failed for good. *payload*: JSON text. *raw* replaces it by bytes that nobody could
-    read."""
+    """The record of a task that failed for good. *raw* replaces the payload by bytes that nobody could read."""
     origin = origin_of(headers)
-    properties = _properties(origin, headers) | {"HEADRACE_SOURCE": source}
-    carried = _carried(origin)
-    if REPLAYS in carried:
-        properties[REPLAYS] = utf8(str(carried[REPLAYS]))
+    properties = _of_letter(origin, headers) | {"HEADRACE_SOURCE": source}
     if origin.get("topic"):
-        properties["REAL_TOPIC"] = utf8(str(origin["topic"]))
-        properties["ORIGIN_MESSAGE_ID"] = utf8(str(origin.get("messageId", "")))
-    body: dict[str, Any]
-    if raw is not None:
-        body = {"payloadBase64": base64.b64encode(raw).decode()}
-    else:
-        body = {"payload": orjson.Fragment(payload or b"null")}
+        properties["REAL_TOPIC"] = str(origin["topic"])
+        properties["ORIGIN_MESSAGE_ID"] = str(origin.get("messageId", ""))
+    body = {"payloadBase64": base64.b64encode(raw).decode()} if raw is not None else {"payload": payload}
     return {
         "type": "DeadLetter",
         **body,
-        "key": _key(origin),
+        "key": origin.get("key"),
         "properties": properties,
-        "eventTimeMillis": None,
+        "eventTimeMillis": origin.get("eventTimeMillis") or None,
         "reason": reason,
-        "error": utf8(error[:ERROR_LENGTH]),
+        "error": error[:ERROR_LENGTH],
         "attempts": attempts,
     }
 
 
-def task_payload(name: str, task_id: str, args: Any, kwargs: Any, headers: Mapping[str, Any] | None) -> bytes:
-    """What a dead letter holds, as JSON: the Pulsar message's own payload, or for other tasks the call."""
-    named = {utf8(str(key)): readable(value) for key, value in dict(kwargs or {}).items()}
-    return call_payload(name, task_id, [readable(each) for each in args or ()], named, headers)
-
-
-def call_payload(
-    name: str, task_id: str, args: Sequence[bytes], kwargs: Mapping[str, bytes], headers: Mapping[str, Any] | None
-) -> bytes:
-    """The same of arguments that are JSON texts, which stand there as they are."""
-    if origin_of(headers) and len(args) == 1 and not kwargs:
-        return original(headers) or args[0]
-    texts = {key: orjson.Fragment(value) for key, value in kwargs.items()}
-    call = {"task": utf8(name), "id": utf8(task_id), "args": [orjson.Fragment(each) for each in args], "kwargs": texts}
-    return orjson.dumps(call)
-
-
-def original(headers: Mapping[str, Any] | None) -> bytes | None:
-    """The payload that an earlier attempt noted; None when none did."""
-    text = origin_of(headers).get(PAYLOAD)
-    if not isinstance(text, str):
-        return None
-    try:
-        read(text.encode())
-    except ValueError:
-        return None
-    return text.encode()
-
-
-def noting(headers: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
-    """*headers* with the payload, a JSON text, for :func:`original`."""
-    return {**headers, "headrace": {**origin_of(headers), PAYLOAD: payload.decode()}}
+def task_payload(name: str, task_id: str, args: Any, kwargs: Any, headers: Mapping[str, Any] | None) -> Any:
+    """What a dead letter holds: the Pulsar message's own payload, or for other tasks the call."""
+    if origin_of(headers) and isinstance(args, list | tuple) and len(args) == 1 and not kwargs:
+        return args[0]
+    return {"task": name, "id": task_id, "args": list(args or ()), "kwargs": dict(kwargs or {})}

@@ -161,6 +161,9 @@ class Received:
     def publish_timestamp(self) -> int:
         return MADE
 
+    def producer_name(self) -> str:
+        return "standalone-0-1"
+
 
 @pytest.mark.parametrize(("event_time", "time"), [(0, MADE), (7, 7)])
 def test_a_message_from_pulsar_is_named_by_its_topic_and_id(event_time: int, time: int) -> None:
