@@ -13,6 +13,9 @@ from celery.signals import worker_ready
 
 from headrace.tasks import Refused
 
+VALUES = {"big": 2**70, "nan": float("nan"), "half": "\ud800", "deep": [1.5, None, {"\udfff": -(2**64)}]}
+"""What a task may return, by the order's ``value``."""
+
 app = celery.Celery("shop", broker="redis://nowhere.invalid:1/0")
 
 
@@ -41,6 +44,8 @@ def price(self: Any, order: dict[str, Any]) -> Any:
         raise ValueError(order["fail"])
     if order.get("die"):
         os._exit(9)
+    if "value" in order or "header" in order:
+        return _value(self, order)
     if order.get("odd"):
         return {"not json": object()}
     if order.get("stubborn"):
@@ -50,6 +55,15 @@ def price(self: Any, order: dict[str, Any]) -> Any:
     for _ in range(int(order.get("seconds", 0) * 20)):
         time.sleep(0.05)
     return {"id": order["id"], "price": 7}
+
+
+def _value(task: Any, order: dict[str, Any]) -> Any:
+    """What was asked for: a value, or at the second attempt a header of the message."""
+    if "value" in order:
+        return VALUES[order["value"]]
+    if not task.request.retries:
+        raise ValueError("try again")
+    return task.request.headers[order["header"]]
 
 
 @app.task(name="shop.mail")  # type: ignore[untyped-decorator]

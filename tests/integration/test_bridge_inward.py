@@ -142,6 +142,23 @@ def test_p2_a_key_passes_once_in_the_window_and_payloads_are_cached(
     assert sorted(json.loads(each)["try"] for each in entries(valkey)) == [1, 1, 3]
 
 
+def test_p1_values_stay_what_they_are_as_keys_and_on_their_way(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    numbers = ["18446744073709551617", "18446744073709551618", "1.10", "1.1", "1e2", "100.0", "-0", "1e400", "9" * 5000]
+    messages = [f'{{"b": NaN, "id": {number}, "a": "\\ud800"}}' for number in numbers]
+    publish(pulsar, topic, [each.encode() for each in messages])
+    document = bridge(
+        valkey, pulsar, topic, deduplicate={"key": "id"}, cache={"key": "id", "prefix": "event:", "ttlSeconds": 100}
+    )
+    running = processes.start("bridge", document).wait_until_ready()
+    wait_for_entries(valkey, len(messages))
+    assert sorted(entries(valkey)) == sorted(messages)
+    with valkey.client() as client:
+        assert [client.get(f"event:{number}") for number in numbers] == messages
+    assert running.metric("headrace_bridge_duplicates_dropped_total") == 0
+
+
 def test_p7_poison_goes_to_the_dead_letter_topic_with_its_reason(
     valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
 ) -> None:

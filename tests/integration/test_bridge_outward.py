@@ -156,7 +156,7 @@ def test_outbox_records(valkey: Valkey, pulsar: Pulsar, topic: str, processes: P
     processes.start("bridge", bridge(valkey, pulsar, topic, source=source)).wait_until_ready()
     wait_until_empty(valkey)
     [message] = read_topic(pulsar, topic)
-    assert (message.data(), message.partition_key(), message.event_timestamp()) == (b'{"n":1}', "k", 77)
+    assert (message.data(), message.partition_key(), message.event_timestamp()) == (b'{"n": 1}', "k", 77)
     properties = message.properties()
     assert re.fullmatch(r"PulsarBridge/test/orders@[0-9a-f]{16}:\d+-1:1", properties.pop("HEADRACE_CUT"))
     assert properties == {"traceparent": "00-a"}

@@ -47,12 +47,19 @@ def start(processes: Processes, valkey: Valkey, document: dict[str, Any], **opti
     return processes.start("worker", document, environment={"SHOP_VALKEY": valkey.url}, **options)
 
 
-def order(valkey: Valkey, *, identity: str | None = None, eta: str | None = None, **order: Any) -> str:
+def order(
+    valkey: Valkey,
+    *,
+    identity: str | None = None,
+    eta: str | None = None,
+    carried: dict[str, Any] | None = None,
+    **order: Any,
+) -> str:
     """Queue an order as the bridge does; returns the task's id."""
     identity = identity or str(uuid.uuid4())
     origin = {"topic": TOPIC, "messageId": "1:2:3:4", "key": "k", "properties": {"p": "q", "HEADRACE_CUT": "old"}}
-    carried = {"headrace": origin, "traceparent": TRACE, "tracestate": "shop=1", **({"eta": eta} if eta else {})}
-    headers = json.dumps(carried).encode()[1:-1]
+    both = {"headrace": origin, "traceparent": TRACE, "tracestate": "shop=1", **({"eta": eta} if eta else {})}
+    headers = json.dumps(both | (carried or {})).encode()[1:-1]
     envelope = envelopes("shop.price", QUEUE)(identity, json.dumps(order).encode(), headers)
     with valkey.client() as client:
         client.lpush(QUEUE, envelope)
@@ -310,3 +317,60 @@ def test_p5_connection_retry_is_the_environments(valkey: Valkey, processes: Proc
     wait_for(lambda: waiting.get("/livez")[0] == 200 and waiting.metric(series) >= 3, "rows of attempts fail", 60)
     valkey.start()
     waiting.wait_until_ready(60)
+
+
+def test_p1_results_headers_and_dead_letters_keep_their_values(valkey: Valkey, processes: Processes) -> None:
+    values = {
+        "big": "1180591620717411303424",
+        "nan": "NaN",
+        "half": '"\\ud800"',
+        "deep": '[1.5,null,{"\\udfff":-18446744073709551616}]',
+    }
+    for name in values:
+        order(valkey, id=name, value=name)
+    order(valkey, id="header", header="big", carried={"big": 2**70, "half": "\ud800"})
+    order(valkey, id=2**70, refuse="no", half="\ud800", nan=float("nan"))
+    call(valkey, "shop.mail", "nobody", 2**70)
+    call(valkey, "shop.unknown", 2**70, "\ud800")
+    retry = {"maxAttempts": 2, "backoff": {"baseSeconds": 1, "capSeconds": 1}}
+    start(processes, valkey, worker(valkey, retry=retry)).wait_until_ready()
+    wait_for_records(valkey, 6)
+    wait_for_records(valkey, 2, LETTERS)
+    wait_until_settled(valkey)
+    with valkey.client() as client:
+        payloads = [payload_of(entry) for entry in client.lrange(OUTBOX, 0, -1)]
+        letters = [payload_of(entry) for entry in client.lrange(LETTERS, 0, -1)]
+    letter = '{"id":1180591620717411303424,"refuse":"no","half":"\\ud800","nan":NaN}'
+    assert sorted(payloads) == sorted([*values.values(), values["big"], letter])
+    assert all("1180591620717411303424" in text for text in letters)
+
+
+@pytest.mark.parametrize("pool", ["Prefork", "Threads"])
+def test_p1_a_dead_letter_holds_the_payload_as_it_came_whatever_the_attempt(
+    valkey: Valkey, processes: Processes, pool: str
+) -> None:
+    failing = [
+        f'{{ "id" : "{name}", "price": 1.10, "n": 1e2,"fail": "no", "u": "\\u00fc", "id2": 18446744073709551617}}'
+        for name in ("a", "b")
+    ]
+    refused = '{"id": "c",\n"refuse" : "no", "price":1.10}'
+    for text in (*failing, refused):
+        headers = b'"headrace":{"topic":"%s","messageId":"1:2:3:4","properties":{}}' % TOPIC.encode()
+        with valkey.client() as client:
+            client.lpush(QUEUE, envelopes("shop.price", QUEUE)(str(uuid.uuid4()), text.encode(), headers))
+    call(valkey, "shop.mail", body='[ [ "nobody", 1.10 ], {"more":1e2}, {}]')
+    start(processes, valkey, worker(valkey, celery=runtime(pool))).wait_until_ready()
+    wait_for_records(valkey, 3)
+    wait_for_records(valkey, 1, LETTERS)
+    with valkey.client() as client:
+        assert sorted(payload_of(entry) for entry in client.lrange(OUTBOX, 0, -1)) == sorted([*failing, refused])
+        assert '"args":["nobody",1.10],"kwargs":{"more":1e2}' in client.lrange(LETTERS, 0, -1)[0]
+
+
+def payload_of(record: str) -> str:
+    """The very text of a record's payload."""
+    return (
+        record.removeprefix('{"type":"Result","payload":')
+        .removeprefix('{"type":"DeadLetter","payload":')
+        .partition(',"key":')[0]
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 
@@ -22,10 +23,16 @@ def _parts(row: bytes) -> tuple[str, Iterator[bytes]]:
     return identity, parts()
 
 
-def decoded(row: bytes) -> tuple[str, dict[bytes, bytes]]:
-    """The entry's id, and its fields; of a field that stands there twice the last value."""
+def decoded(row: bytes) -> tuple[str, list[tuple[bytes, bytes]]]:
+    """The entry's id, and its fields with their values; Valkey takes a field twice."""
     identity, parts = _parts(row)
-    return identity, dict(zip(parts, parts, strict=True))
+    return identity, list(zip(parts, parts, strict=True))
+
+
+def repeated(pairs: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    """A field that stands among *pairs* more than once."""
+    counts = Counter(name for name, _ in pairs) if len(dict(pairs)) < len(pairs) else {}
+    return next((name for name, count in counts.items() if count > 1), None)
 
 
 def published(channel: bytes, payload: bytes) -> bytes:
@@ -42,9 +49,13 @@ def channel_and_payload(row: bytes) -> tuple[bytes, bytes]:
 
 def readable(row: bytes) -> bytes:
     """The entry as JSON for a dead letter: what is not UTF-8 reads ``{"base64": "…"}``; nothing is lost."""
-    identity, parts = _parts(row)
-    pairs = [[_readable(name), _readable(value)] for name, value in zip(parts, parts, strict=True)]
-    return orjson.dumps({"id": identity, "fields": pairs})
+    return readable_entry(*decoded(row))
+
+
+def readable_entry(identity: str, pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The same of an entry's id, and its fields with their values."""
+    fields = [[_readable(name), _readable(value)] for name, value in pairs]
+    return orjson.dumps({"id": identity, "fields": fields})
 
 
 def _readable(part: bytes) -> str | dict[str, str]:

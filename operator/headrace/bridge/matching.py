@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jmespath
-import jmespath.exceptions
 import orjson
 
 from headrace.api.replay_match import missing, paths
 from headrace.bridge.letter import Letter, UnreplayableError
+from headrace.process.exact_json import loads, utf8
 
 MOST_REASONS = 5
 """So many reasons of letters that were not chosen are named."""
@@ -41,8 +41,8 @@ class Matcher:
             self._reasons.setdefault(str(facts["reason"])[:100])
         try:
             return _is_true(self._search(facts))
-        except jmespath.exceptions.JMESPathError as error:
-            raise UnreplayableError(f"match does not apply to it: {error}.") from None
+        except Exception as error:  # jmespath raises whatever Python does with values of a wrong type
+            raise UnreplayableError(f"match does not apply to it: {utf8(str(error))}.") from None
 
     @property
     def noted(self) -> str:
@@ -74,7 +74,7 @@ def _facts(letter: Letter, topic: str | None) -> dict[str, Any]:
         "properties": properties,
         "reason": properties.get("HEADRACE_REASON"),
         "error": properties.get("HEADRACE_ERROR"),
-        "attempts": int(attempts) if attempts.isascii() and attempts.isdigit() else None,
+        "attempts": int(attempts) if attempts.isascii() and attempts.isdigit() and len(attempts) < 10 else None,
         "topic": topic,
         "messageId": letter.message_id,
         "publishTime": letter.publish_time,
@@ -84,8 +84,8 @@ def _facts(letter: Letter, topic: str | None) -> dict[str, Any]:
 def _readable(payload: bytes) -> Any:
     """The payload's JSON value; text where it is none, null where it is no text."""
     try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError:
+        return loads(payload)
+    except ValueError:
         pass
     try:
         return payload.decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from headrace.process.exact_json import utf8
 from headrace.process.letter_properties import ATTEMPTS, ERROR, FORM, REASON, SOURCE, kept
 
 ERROR_LENGTH = 1000
@@ -39,7 +40,7 @@ class PoisonError(Exception):
     """A message that cannot be moved: ``reason`` is one CamelCase word, the text a sentence."""
 
     def __init__(self, reason: str, error: str) -> None:
-        super().__init__(error)
+        super().__init__(utf8(error))
         self.reason = reason
 
 
@@ -60,8 +61,8 @@ def dead_letter(
     """
     marks = {
         "RECONSUMETIMES": str(max(attempts - 1, 0)),
-        REASON: reason,
-        ERROR: error[:ERROR_LENGTH],
+        REASON: utf8(reason),
+        ERROR: utf8(error[:ERROR_LENGTH]),
         ATTEMPTS: str(attempts),
     }
     return Message(payload, key, {SOURCE: source, **(properties or {}), **marks}, event_time, reason)

@@ -22,6 +22,7 @@ from headrace.bridge.received_letter import Letters
 from headrace.bridge.retried import origin
 from headrace.bridge.selector import Select, needs_json, parse_json, selector
 from headrace.bridge.target import row, target_of
+from headrace.process.exact_json import utf8
 from headrace.process.letter_properties import JOURNEY, REPLAY, REPLAYS, is_ours, own
 from headrace.process.trace import TRACE
 
@@ -94,6 +95,9 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str, replay: str) -> Callable
             return letters.dead(message, identity, poison.reason, str(poison))
         except UnicodeDecodeError:
             return letters.dead(message, identity, "InvalidRecord", "the message's key or a property is not UTF-8.")
+        except Exception as error:  # P7: whatever one message makes the rules raise, the others pass
+            text = utf8(f"the bridge cannot make an entry of it: {type(error).__name__}: {error}")
+            return letters.dead(message, identity, "InvalidRecord", text)
 
     return prepare_one
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import orjson
 
 from headrace.api.bridge_sink import Envelope
-from headrace.bridge.entry import channel_and_payload, decoded, readable
+from headrace.api.policy import PROPERTIES
+from headrace.bridge.entry import channel_and_payload, decoded, readable, repeated
 from headrace.bridge.message import Message, PoisonError, as_entry, as_too_large, dead_letter, fitted
 from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
+from headrace.bridge.outbox_record import of_outbox
 from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
 from headrace.bridge.shape import shaper
 from headrace.process.letter_properties import FORM, kept
@@ -52,7 +51,9 @@ def converter(routing: Routing) -> Callable[[bytes], Message]:
                 raise PoisonError(
                     "MetadataTooLarge", f"key and properties have more than {MAX_METADATA_CHARACTERS} characters."
                 )
-        except PoisonError as poison:
+        except Exception as error:  # P7: whatever one entry makes the rules raise, the others pass
+            text = f"the bridge cannot read it: {type(error).__name__}: {error}"
+            poison = error if isinstance(error, PoisonError) else PoisonError("InvalidRecord", text)
             letter = _letter(entry, message, poison, routing)
             return fitted(letter, routing.limit_bytes) or as_entry(entry, routing.format, letter)
         if is_letter:
@@ -91,10 +92,11 @@ def plain(routing: Routing, entries: Sequence[bytes]) -> bool:
 
 
 def _maker(routing: Routing) -> Callable[[bytes], Message]:
+    exact = routing.rules > 0
     if routing.format is EntryFormat.OUTBOX:
-        return _of_outbox(routing.source)
+        return of_outbox(routing.source, exact=exact)
     if routing.format is EntryFormat.FIELDS:
-        return _of_fields(routing.payload_field)
+        return _of_fields(routing.payload_field, exact=exact)
     return _of_channel if routing.format is EntryFormat.PUBLISHED else Message
 
 
@@ -162,11 +164,15 @@ def _of_channel(entry: bytes) -> Message:
     return Message(payload, None, {CHANNEL: channel.decode(errors="backslashreplace")})
 
 
-def _of_fields(payload_field: str | None) -> Callable[[bytes], Message]:
+def _of_fields(payload_field: str | None, *, exact: bool) -> Callable[[bytes], Message]:
     name_of_payload = payload_field.encode() if payload_field else b""
 
     def make(entry: bytes) -> Message:
-        identity, fields = decoded(entry)
+        identity, pairs = decoded(entry)
+        fields = dict(pairs)
+        if exact and len(fields) < len(pairs):
+            name = (repeated(pairs) or b"").decode(errors="backslashreplace")
+            raise PoisonError("InvalidRecord", f"the entry has the field {name} more than once, and a message cannot.")
         payload = fields.pop(name_of_payload, None) if payload_field else None
         if payload_field and payload is None:
             raise PoisonError("FieldMissing", f"the entry has no field {payload_field}.")
@@ -179,63 +185,16 @@ def _of_fields(payload_field: str | None) -> Callable[[bytes], Message]:
         if payload is None:
             trace = {name: texts[name] for name in (*TRACE, CHANNEL) if name in texts}
             return Message(orjson.dumps(texts), None, {STREAM_ID: identity, **trace})
+        if exact and STREAM_ID in texts:
+            _make_room(texts, STREAM_ID)
         return Message(payload, None, {STREAM_ID: identity, **texts})
 
     return make
 
 
-def _of_outbox(source: str) -> Callable[[bytes], Message]:
-    def make(entry: bytes) -> Message:
-        try:
-            record = orjson.loads(entry)
-        except orjson.JSONDecodeError as error:
-            raise PoisonError("InvalidRecord", f"the outbox record is not JSON: {error}.") from None
-        if not isinstance(record, dict):
-            raise PoisonError("InvalidRecord", "the outbox record is not a JSON object.")
-        payload = _payload(record)
-        kind = record.get("type")
-        key, event_time = record.get("key"), record.get("eventTimeMillis")
-        properties = record.get("properties") or {}
-        if not isinstance(key, str | None) or not isinstance(event_time, int | None):
-            raise PoisonError("InvalidRecord", "in an outbox record key is a string and eventTimeMillis a number.")
-        if event_time is not None and not 0 <= event_time < 2**63:
-            raise PoisonError("InvalidRecord", "eventTimeMillis of an outbox record lies out of range.")
-        if not isinstance(properties, dict) or not all(isinstance(value, str) for value in properties.values()):
-            raise PoisonError("InvalidRecord", "in an outbox record properties is an object of strings.")
-        if kind == "Result":
-            return Message(payload, key or None, properties, event_time)
-        if kind == "RetryLetter":
-            return Message(payload, key or None, properties, event_time, deliver_at=_due(record))
-        if kind == "DeadLetter":
-            attempts = record.get("attempts")
-            return dead_letter(
-                payload,
-                str(record.get("reason") or "TaskFailed"),
-                str(record.get("error") or ""),
-                source=source,
-                attempts=attempts if isinstance(attempts, int) else 1,
-                key=key or None,
-                properties=properties,
-                event_time=event_time,
-            )
-        raise PoisonError("InvalidRecord", "the type of an outbox record is Result, RetryLetter or DeadLetter.")
-
-    return make
-
-
-def _due(record: dict[str, Any]) -> int:
-    due = record.get("deliverAtMillis")
-    if not isinstance(due, int) or not 0 < due < 2**63:
-        raise PoisonError("InvalidRecord", "a RetryLetter in an outbox has deliverAtMillis, a number.")
-    return due
-
-
-def _payload(record: dict[str, Any]) -> bytes:
-    if ("payload" in record) == ("payloadBase64" in record):
-        raise PoisonError("InvalidRecord", "an outbox record has one of payload and payloadBase64.")
-    if "payload" in record:
-        return orjson.dumps(record["payload"])
-    try:
-        return base64.b64decode(record["payloadBase64"], validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise PoisonError("InvalidRecord", "payloadBase64 of an outbox record is not base64.") from None
+def _make_room(texts: dict[str, str], name: str) -> None:
+    """Give the value under *name*, of a bridge that the entry passed before, the name that a stream's fields get."""
+    free = PROPERTIES + name
+    while free in texts:
+        free = PROPERTIES + free
+    texts[free] = texts.pop(name)

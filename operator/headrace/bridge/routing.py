@@ -18,6 +18,10 @@ MESSAGE_OVERHEAD_BYTES = 1024
 """Room for a message's own metadata inside the broker's limit."""
 
 
+RULES = 1
+"""By which rules entries become messages today. Cuts that were made before 1 was there keep those of then (0): numbers
+and records as orjson reads them, of a stream's field that stands there twice the last value."""
+
 _GOLDEN_RATIO = 2_654_435_769
 """2**32 by the golden ratio: multiplied by it, regular numbers lie evenly (Knuth's multiplicative hashing)."""
 
@@ -86,6 +90,8 @@ class Routing:
     """Of which shard of the source the cut is; None when it has none."""
     installation: str = ""
     """Which counter its sequence ids are of, see ``Identity``. Cuts of an older version have none."""
+    rules: int = RULES
+    """See :data:`RULES`."""
 
     @property
     def producer(self) -> str:
@@ -115,5 +121,6 @@ class Routing:
             dead_letter=Target(**body.pop("dead_letter")),
             format=EntryFormat(body.pop("format")),
             envelope=Envelope(body.pop("envelope", Envelope.RAW)),  # cuts of an older version have none
+            rules=body.pop("rules", 0),
             **body,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.bridge.message import Message, PoisonError
 from headrace.bridge.routing import Routing
-from headrace.bridge.selector import canonical, finder, needs_json, parse_json
+from headrace.bridge.selector import finder, key_of, needs_json, parse_as_before, parse_json, text_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -45,15 +45,17 @@ def shaper(routing: Routing) -> Shape | None:
     find_key = finder(routing.key) if routing.key else None
     find_time = finder(routing.event_time) if routing.event_time else None
     find_properties = [(name, finder(expression)) for name, expression in routing.properties.items()]
+    exact = routing.rules > 0
+    parse = parse_json if exact else parse_as_before
 
     def shape(message: Message) -> None:
-        value = parse_json(message.payload) if wants_json else None
+        value = parse(message.payload) if wants_json else None
         fields = message.properties or {}
         if find_properties:
-            found = {name: canonical(find(value, None, fields)) for name, find in find_properties}
+            found = {name: text_of(find(value, None, fields), ordered=not exact) for name, find in find_properties}
             message.properties = fields | {name: text for name, text in found.items() if text is not None}
         if find_key is not None:
-            message.key = canonical(find_key(value, None, fields))
+            message.key = key_of(find_key(value, None, fields))
             if not message.key:
                 raise PoisonError("KeyMissing", f"the payload has no {routing.key}.")
         if find_time is not None:

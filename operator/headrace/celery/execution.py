@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import celery
-import orjson
 from celery.exceptions import Ignore, Reject, Retry
-from kombu.exceptions import OperationalError
+from kombu.exceptions import EncodeError, OperationalError
 
 from headrace.api.celery_broker import BrokerType
 from headrace.api.policy import Retry as RetryPolicy
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery.app import BUILT_IN
+from headrace.celery.arguments import arguments_in
 from headrace.celery.ledger import Ledger
+from headrace.celery.transport.message import body_of, payload_of
 from headrace.process import letters
+from headrace.process.exact_json import said
 from headrace.process.retry import wait_seconds
 from headrace.process.stop import Backoff
 from headrace.tasks import Refused
@@ -93,17 +96,17 @@ class Execution:
                 # the task's own retry() could not be published: Celery would drop the task here
                 raise Reject(reject.reason, requeue=True) from reject
             if not reject.requeue and not self._transport_keeps_rejected:
-                self._give_up(task, args, kwargs, "Rejected", str(reject.reason), attempt)
+                self._give_up(task, args, kwargs, "Rejected", said(reject.reason), attempt)
             raise
         except (Ignore, Retry):
             raise
         except Refused as refused:
-            self._give_up(task, args, kwargs, "Refused", refused.reason, attempt)
+            self._give_up(task, args, kwargs, "Refused", said(refused.reason), attempt)
             raise
         except Exception as error:
             if self._retry is not None and attempt < self._max_attempts:
                 self._try_again(task, error, wait_seconds(self._retry, attempt))
-            self._give_up(task, args, kwargs, "TaskFailed", f"{type(error).__name__}: {error}", attempt)
+            self._give_up(task, args, kwargs, "TaskFailed", f"{type(error).__name__}: {said(error)}", attempt)
             if isinstance(error, MemoryError):
                 raise TaskFailedError(str(error)) from error  # Celery's parent would stop on a MemoryError
             raise
@@ -127,12 +130,18 @@ class Execution:
             raise TaskLostError(error)
         return times
 
-    def _try_again(self, task: Any, error: Exception, countdown: float) -> NoReturn:
+    def _try_again(self, task: Any, error: Exception, countdown: float) -> None:
+        """Publish the next attempt, which raises ``Retry``; comes back when no message can be made of it."""
         backoff = Backoff()
+        options = self._noting(task.request)
         while True:
             try:
-                task.retry(exc=error, countdown=countdown, max_retries=self._max_attempts)
+                task.retry(exc=error, countdown=countdown, max_retries=self._max_attempts, **options)
             except Reject as reject:
+                if isinstance(reject.reason, TypeError | ValueError | EncodeError):
+                    # arguments that do not fit the task, or that became what cannot be written down: for ever
+                    _log.warning("the retry of %s cannot be published: %s", task.name, said(reject.reason))
+                    return
                 # the new message could not be published; acknowledging the old one now would lose the task
                 _log.warning("cannot publish the retry of %s: %s; waiting", task.name, reject.reason)
                 time.sleep(backoff.next_seconds())
@@ -140,13 +149,12 @@ class Execution:
     def _publish(self, task: Any, args: Any, kwargs: Any, value: Any, attempt: int) -> None:
         request = task.request
         try:
-            orjson.dumps(value)
-        except TypeError as error:
+            record = letters.result(value, _headers(request))
+        except (TypeError, ValueError) as error:
             text = f"the return value is not JSON: {error}."
             self._give_up(task, args, kwargs, "TaskFailed", text, attempt)
             raise TaskFailedError(text) from error
         assert self._outbox is not None
-        record = letters.result(value, _headers(request))
         self._ledger.publish(request.id, self._outbox.key, record, _tag(request))
 
     def _give_up(self, task: Any, args: Any, kwargs: Any, reason: str, error: str, attempts: int) -> None:
@@ -161,9 +169,41 @@ class Execution:
             attempts=attempts,
             source=self._source,
             headers=headers,
-            payload=letters.task_payload(task.name, request.id, args, kwargs, headers),
+            payload=self._payload(task, args, kwargs, headers),
         )
         self._ledger.publish(request.id, target, record, _tag(request))
+
+    def _payload(self, task: Any, args: Any, kwargs: Any, headers: dict[str, Any]) -> bytes:
+        """What a dead letter holds: the arguments as they came where that can be found out, else as they are now."""
+        found = self._arguments(task.request)
+        if found is None:
+            return letters.task_payload(task.name, task.request.id, args, kwargs, headers)
+        return letters.call_payload(task.name, task.request.id, *found, headers)
+
+    def _arguments(self, request: Any) -> tuple[list[bytes], dict[str, bytes]] | None:
+        """The JSON texts of the arguments in the task's message."""
+        message = self._ledger.message(_tag(request))
+        try:
+            return arguments_in(body_of(payload_of(message))) if message else None
+        except ValueError:
+            return None
+
+    def _noting(self, request: Any) -> dict[str, Any]:
+        """Options of a retry: the payload of a Pulsar message as it came, unless Celery writes it so anyway."""
+        headers = _headers(request)
+        if not letters.origin_of(headers) or letters.original(headers) is not None:
+            return {}
+        args, kwargs = self._arguments(request) or ((), {})
+        if len(args) != 1 or kwargs or args[0] == _as_celery_writes(request.args):
+            return {}
+        return {"headers": letters.noting(headers, args[0])}
+
+
+def _as_celery_writes(args: Any) -> bytes | None:
+    try:
+        return json.dumps(args[0]).encode()
+    except (IndexError, TypeError, ValueError, RecursionError):
+        return None
 
 
 def _tag(request: Any) -> object:

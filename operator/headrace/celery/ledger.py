@@ -13,7 +13,7 @@ import orjson
 import valkey
 from valkey.exceptions import ValkeyError
 
-from headrace.celery.transport.keys import Keys, Push, parts_of
+from headrace.celery.transport.keys import Keys, Push, message_in, parts_of
 from headrace.celery.transport.link import STAGE
 from headrace.celery.transport.owner import stage
 from headrace.process.logs import Seldom
@@ -41,6 +41,15 @@ class Ledger:
         folder = Path(__file__).parent
         self._publish_once = (folder / "publish_once.lua").read_text(encoding="utf-8")
         self._started_again = (folder / "started_again.lua").read_text(encoding="utf-8")
+
+    def message(self, tag: object) -> bytes | None:
+        """The message with the delivery tag *tag* as it lay in its queue, while our transport holds it."""
+        parts = parts_of(str(tag))
+        if parts is None:
+            return None
+        owner, number = parts
+        held: Any = self._wait_for(lambda client: client.hget(self._keys.unacked(owner), str(number)))
+        return message_in(held) if held else None
 
     def push_of(self, task_id: str | None, target: str, record: dict[str, Any]) -> Push:
         """What pushes *record* to the list *target*, once a task."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
+from headrace.celery.arguments import arguments_in
 from headrace.celery.context import Context
 from headrace.celery.transport.keys import Push
 from headrace.celery.transport.letter import Refusal, Writer
-from headrace.celery.transport.message import NotAMessageError, payload_of
+from headrace.celery.transport.message import NotAMessageError, body_of, payload_of
 from headrace.process import letters
 
 
@@ -38,21 +37,17 @@ def refusal_writer(context: Context) -> Writer:
     return write
 
 
-def _contents(entry: bytes) -> tuple[dict[str, Any], Any, bytes | None]:
+def _contents(entry: bytes) -> tuple[dict[str, Any], bytes | None, bytes | None]:
     """Headers, payload and, when there is no payload to be read, the whole entry."""
     try:
         message = payload_of(entry)
         headers = message["headers"] if isinstance(message.get("headers"), dict) else {}
-        body: Any = message["body"]
-        if message["properties"].get("body_encoding") == "base64":
-            body = base64.b64decode(body)
-        args, kwargs, _ = json.loads(body)
+        found = arguments_in(body_of(message))
     except NotAMessageError:
         return {}, None, entry
-    except (TypeError, ValueError):
+    except ValueError:
         return headers, None, entry
-    return (
-        headers,
-        letters.task_payload(str(headers.get("task") or ""), str(headers.get("id")), args, kwargs, headers),
-        None,
-    )
+    if found is None:
+        return headers, None, entry
+    name, task_id = str(headers.get("task") or ""), str(headers.get("id"))
+    return headers, letters.call_payload(name, task_id, *found, headers), None

@@ -13,6 +13,7 @@ from headrace.api.valkey_worker import ValkeyWorker
 from headrace.handlers.reading import whole
 from headrace.handlers.reservations import Delivery, Settling, Verdict
 from headrace.process import letters
+from headrace.process.exact_json import readable, said
 from headrace.process.retry import wait_seconds
 from headrace.tasks import Message, Refused
 
@@ -67,47 +68,48 @@ class Judge:
             return Judgement(Verdict(delivery.id, Settling.DONE), Fate.SUCCEEDED)
         try:
             record = orjson.dumps(letters.result(value, _headers(message)))
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             text = f"the return value is not JSON: {error}."
-            return self._bury(delivery, message, "HandlerFailed", text, delivery.attempt, "TypeError")
+            return self._bury(delivery, message, "HandlerFailed", text, delivery.attempt, type(error).__name__)
         return Judgement(Verdict(delivery.id, Settling.DONE, 0, self._results, record), Fate.SUCCEEDED)
 
     def failed(self, delivery: Delivery, message: Message, error: BaseException) -> Judgement:
         """The handler raised *error*."""
-        name, said = type(error).__name__, _said(error)
+        name, text = type(error).__name__, said(error)
         if isinstance(error, Refused):
-            return self._bury(delivery, message, "Refused", said, delivery.attempt, name)
+            return self._bury(delivery, message, "Refused", text, delivery.attempt, name)
         if self._retry is not None and delivery.attempt < self._max_attempts:
             wait = int(wait_seconds(self._retry, delivery.attempt) * 1000)
-            return Judgement(Verdict(delivery.id, Settling.RETRY, wait), Fate.RETRIED, name, error=f"{name}: {said}")
-        return self._bury(delivery, message, "HandlerFailed", f"{name}: {said}", delivery.attempt, name)
+            return Judgement(Verdict(delivery.id, Settling.RETRY, wait), Fate.RETRIED, name, error=f"{name}: {text}")
+        return self._bury(delivery, message, "HandlerFailed", f"{name}: {text}", delivery.attempt, name)
 
     def _bury(
         self, delivery: Delivery, message: Message | None, reason: str, error: str, attempts: int, exception: str = ""
     ) -> Judgement:
         record = b""
         if self._letters:
-            raw = whole(delivery) if message is None or isinstance(message.payload, bytes) else None
+            payload, raw = _contents(delivery, message)
             letter = letters.dead_letter(
                 reason=reason,
                 error=error,
                 attempts=attempts,
                 source=self._source,
                 headers=_headers(message),
-                payload=message.payload if message else None,
-                raw=raw if message is None or raw is None else message.payload,
+                payload=payload,
+                raw=raw,
             )
             record = orjson.dumps(letter)
         verdict = Verdict(delivery.id, Settling.DONE, 0, self._letters, record)
         return Judgement(verdict, Fate.BURIED, exception or reason, reason, error)
 
 
-def _said(error: BaseException) -> str:
-    """What an exception says; of one that cannot be written down, what can."""
-    try:
-        return str(error).encode("utf-8", "backslashreplace").decode()
-    except Exception as problem:
-        return f"(it cannot say it: {type(problem).__name__})"
+def _contents(delivery: Delivery, message: Message | None) -> tuple[bytes | None, bytes | None]:
+    """What a dead letter holds, as it came: JSON text, or bytes that are none."""
+    if message is None:
+        return None, whole(delivery)
+    if isinstance(message.payload, bytes):
+        return None, message.payload
+    return message.raw or readable(message.payload), None
 
 
 def _headers(message: Message | None) -> dict[str, Any]:

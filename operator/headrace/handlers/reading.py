@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import orjson
-
 from headrace.api.worker_modes import Format, Stream
-from headrace.bridge.entry import channel_and_payload
+from headrace.bridge.entry import channel_and_payload, readable_entry, repeated
 from headrace.handlers.reservations import Delivery
+from headrace.process.exact_json import loads
 from headrace.tasks import Message
 
 Read = Callable[[Delivery], Message]
@@ -23,8 +22,11 @@ def whole(delivery: Delivery) -> bytes:
     """All that was taken, as bytes for a dead letter."""
     if isinstance(delivery.payload, bytes):
         return delivery.payload
-    parts = [part.decode(errors="backslashreplace") for part in delivery.payload]
-    return orjson.dumps({"id": delivery.id, "fields": list(zip(parts[::2], parts[1::2], strict=True))})
+    return readable_entry(delivery.id, _pairs(delivery.payload))
+
+
+def _pairs(parts: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 def polled(format: Format, header: str | None) -> Read:  # noqa: A002 - as in the resource
@@ -33,7 +35,7 @@ def polled(format: Format, header: str | None) -> Read:  # noqa: A002 - as in th
     def read(delivery: Delivery) -> Message:
         assert isinstance(delivery.payload, bytes)
         headers = {header: _text(delivery.extra, header)} if header else {}
-        return _message(delivery, _text(delivery.key, "the key"), _decoded(delivery.payload, format), headers)
+        return _message(delivery, _text(delivery.key, "the key"), delivery.payload, format, headers)
 
     return read
 
@@ -47,7 +49,7 @@ def published(format: Format) -> Read:  # noqa: A002
             channel, payload = channel_and_payload(delivery.payload)
         except ValueError:
             raise UnreadableError("it is not written as what channels publish is.") from None
-        return _message(delivery, _text(channel, "the channel"), _decoded(payload, format), {})
+        return _message(delivery, _text(channel, "the channel"), payload, format, {})
 
     return read
 
@@ -56,30 +58,33 @@ def entries(stream: Stream) -> Read:
     """Reads entries of a stream."""
 
     def read(delivery: Delivery) -> Message:
-        parts = delivery.payload
-        assert isinstance(parts, list)
-        fields = {_text(name, "a field"): value for name, value in zip(parts[::2], parts[1::2], strict=True)}
+        assert isinstance(delivery.payload, list)
+        pairs = _pairs(delivery.payload)
+        if (twice := repeated(pairs)) is not None:
+            raise UnreadableError(f"the entry has the field {twice.decode(errors='backslashreplace')} more than once.")
+        fields = {_text(name, "a field"): value for name, value in pairs}
         if stream.payload_field is None:
             payload = {name: _text(value, name) for name, value in fields.items()}
-            return _message(delivery, stream.key, payload, {})
+            return Message(payload, delivery.id, stream.key, delivery.attempt)
         if stream.payload_field not in fields:
             raise UnreadableError(f"the entry has no field {stream.payload_field}.")
-        body = _decoded(fields.pop(stream.payload_field), stream.format)
-        return _message(delivery, stream.key, body, {name: _text(value, name) for name, value in fields.items()})
+        raw = fields.pop(stream.payload_field)
+        headers = {name: _text(value, name) for name, value in fields.items()}
+        return _message(delivery, stream.key, raw, stream.format, headers)
 
     return read
 
 
-def _message(delivery: Delivery, key: str, payload: object, headers: dict[str, str]) -> Message:
-    return Message(payload, delivery.id, key, delivery.attempt, headers)
+def _message(delivery: Delivery, key: str, raw: bytes, format: Format, headers: dict[str, str]) -> Message:  # noqa: A002
+    return Message(_decoded(raw, format), delivery.id, key, delivery.attempt, headers, raw)
 
 
 def _decoded(payload: bytes, format: Format) -> object:  # noqa: A002
     if format is Format.RAW:
         return payload
     try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
+        return loads(payload)
+    except ValueError as error:
         raise UnreadableError(f"the payload is not JSON: {error}.") from None
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
+from headrace.process.exact_json import dumps, read, readable, utf8
 from headrace.process.letter_properties import ADDED, JAVA, KEPT, OURS, REPLAYS, kept
 from headrace.process.trace import TRACE
 
 ERROR_LENGTH = 1000
+PAYLOAD = "payload"
+"""In the header ``headrace`` of a task that is tried again: its payload, as it came."""
 
 
 def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -20,12 +25,22 @@ def origin_of(headers: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _carried(origin: Mapping[str, Any]) -> dict[str, str]:
     found = origin.get("properties")
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, Mapping) else {}
+    return {utf8(str(name)): utf8(str(value)) for name, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def _key(origin: Mapping[str, Any]) -> str | None:
+    key = origin.get("key")
+    return utf8(key) if isinstance(key, str) else None
+
+
+def _event_time(origin: Mapping[str, Any]) -> int | None:
+    time = origin.get("eventTimeMillis")
+    return time if isinstance(time, int) and 0 < time < 2**63 else None
 
 
 def _trace(headers: Mapping[str, Any] | None) -> dict[str, str]:
     """The span that an instrumented task set; empty without. The state belongs to the parent: they come together."""
-    trace = {name: text for name in TRACE if isinstance(text := (headers or {}).get(name), str)}
+    trace = {name: utf8(text) for name in TRACE if isinstance(text := (headers or {}).get(name), str)}
     return trace if "traceparent" in trace else {}
 
 
@@ -51,7 +66,7 @@ def _of_letter(origin: Mapping[str, Any], headers: Mapping[str, Any] | None) -> 
         properties = _unmarked(carried)
         replays = carried.get(REPLAYS)
     if replays:
-        properties[REPLAYS] = str(replays)
+        properties[REPLAYS] = utf8(str(replays))
     trace = _trace(headers)
     if any(carried.get(name) != text for name, text in trace.items()):
         before = {name: text for name, text in carried.items() if name in TRACE}
@@ -63,12 +78,12 @@ def _of_letter(origin: Mapping[str, Any], headers: Mapping[str, Any] | None) -> 
 
 
 def result(value: Any, headers: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The record of a task's return value."""
+    """The record of a task's return value. Raises ``TypeError`` or ``ValueError`` for a value that is not JSON."""
     origin = origin_of(headers)
     return {
         "type": "Result",
-        "payload": value,
-        "key": origin.get("key"),
+        "payload": orjson.Fragment(dumps(value)),
+        "key": _key(origin),
         "properties": _of_result(origin, headers),
         "eventTimeMillis": None,
         "reason": None,
@@ -84,30 +99,62 @@ def dead_letter(
     attempts: int,
     source: str,
     headers: Mapping[str, Any] | None,
-    payload: Any,
+    payload: bytes | None,
     raw: bytes | None = None,
 ) -> dict[str, Any]:
-    """The record of a task that failed for good. *raw* replaces the payload by bytes that nobody could read."""
+    """The record of a task that failed for good. *payload*: JSON text. *raw* replaces it by bytes that nobody could
+    read."""
     origin = origin_of(headers)
     properties = _of_letter(origin, headers) | {"HEADRACE_SOURCE": source}
     if origin.get("topic"):
-        properties["REAL_TOPIC"] = str(origin["topic"])
-        properties["ORIGIN_MESSAGE_ID"] = str(origin.get("messageId", ""))
-    body = {"payloadBase64": base64.b64encode(raw).decode()} if raw is not None else {"payload": payload}
+        properties["REAL_TOPIC"] = utf8(str(origin["topic"]))
+        properties["ORIGIN_MESSAGE_ID"] = utf8(str(origin.get("messageId", "")))
+    body: dict[str, Any]
+    if raw is not None:
+        body = {"payloadBase64": base64.b64encode(raw).decode()}
+    else:
+        body = {"payload": orjson.Fragment(payload or b"null")}
     return {
         "type": "DeadLetter",
         **body,
-        "key": origin.get("key"),
+        "key": _key(origin),
         "properties": properties,
-        "eventTimeMillis": origin.get("eventTimeMillis") or None,
+        "eventTimeMillis": _event_time(origin),
         "reason": reason,
-        "error": error[:ERROR_LENGTH],
+        "error": utf8(error[:ERROR_LENGTH]),
         "attempts": attempts,
     }
 
 
-def task_payload(name: str, task_id: str, args: Any, kwargs: Any, headers: Mapping[str, Any] | None) -> Any:
-    """What a dead letter holds: the Pulsar message's own payload, or for other tasks the call."""
-    if origin_of(headers) and isinstance(args, list | tuple) and len(args) == 1 and not kwargs:
-        return args[0]
-    return {"task": name, "id": task_id, "args": list(args or ()), "kwargs": dict(kwargs or {})}
+def task_payload(name: str, task_id: str, args: Any, kwargs: Any, headers: Mapping[str, Any] | None) -> bytes:
+    """What a dead letter holds, as JSON: the Pulsar message's own payload, or for other tasks the call."""
+    named = {utf8(str(key)): readable(value) for key, value in dict(kwargs or {}).items()}
+    return call_payload(name, task_id, [readable(each) for each in args or ()], named, headers)
+
+
+def call_payload(
+    name: str, task_id: str, args: Sequence[bytes], kwargs: Mapping[str, bytes], headers: Mapping[str, Any] | None
+) -> bytes:
+    """The same of arguments that are JSON texts, which stand there as they are."""
+    if origin_of(headers) and len(args) == 1 and not kwargs:
+        return original(headers) or args[0]
+    texts = {key: orjson.Fragment(value) for key, value in kwargs.items()}
+    call = {"task": utf8(name), "id": utf8(task_id), "args": [orjson.Fragment(each) for each in args], "kwargs": texts}
+    return orjson.dumps(call)
+
+
+def original(headers: Mapping[str, Any] | None) -> bytes | None:
+    """The payload that an earlier attempt noted; None when none did."""
+    text = origin_of(headers).get(PAYLOAD)
+    if not isinstance(text, str):
+        return None
+    try:
+        read(text.encode())
+    except ValueError:
+        return None
+    return text.encode()
+
+
+def noting(headers: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
+    """*headers* with the payload, a JSON text, for :func:`original`."""
+    return {**headers, "headrace": {**origin_of(headers), PAYLOAD: payload.decode()}}

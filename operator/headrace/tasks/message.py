@@ -21,3 +21,5 @@ class Message:
     """1 at the first attempt. An attempt that a crash ended counts."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """The other fields of a stream entry; `VALKEY_FIELD` of a hash; `VALKEY_SCORE` of a sorted set."""
+    raw: bytes | None = None
+    """What `payload` was read from, byte for byte; None for a stream entry without `payloadField`."""

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -149,9 +150,9 @@ def test_p1_a_letter_of_a_task_gives_them_back_too_and_its_span_is_none_of_them(
             attempts=1,
             source="ValkeyWorker/n/w",
             headers={**headers, **span},
-            payload=1,
+            payload=b"1",
         )
-        made = OUTBOX(json.dumps(record).encode())
+        made = OUTBOX(orjson.dumps(record))
         assert made.properties is not None
         assert original(made.properties) == found
         assert span.items() <= made.properties.items()
@@ -248,7 +249,7 @@ def test_an_error_is_cut_at_a_character() -> None:
 def test_p1_a_result_with_long_properties_is_a_letter_with_all_of_them() -> None:
     record = {"type": "Result", "payload": {"a": 1}, "key": "k", "properties": {"REAL_TOPIC": "x" * 70_000}}
     letter = OUTBOX(json.dumps(record).encode())
-    assert (letter.reason, letter.payload, letter.key) == ("MetadataTooLarge", b'{"a":1}', "k")
+    assert (letter.reason, letter.payload, letter.key) == ("MetadataTooLarge", b'{"a": 1}', "k")
     assert original(letter.properties or {}) == record["properties"]
 
 

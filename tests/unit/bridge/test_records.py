@@ -88,7 +88,7 @@ def row(*parts: bytes) -> bytes:
 
 @given(st.lists(st.tuples(st.binary(), st.binary())))
 def test_an_entry_of_a_stream_is_read_back_whatever_its_bytes(pairs: list[tuple[bytes, bytes]]) -> None:
-    assert decoded(row(b"1-2", *(part for pair in pairs for part in pair))) == ("1-2", dict(pairs))
+    assert decoded(row(b"1-2", *(part for pair in pairs for part in pair))) == ("1-2", pairs)
 
 
 def test_p7_an_entry_of_a_stream_that_is_no_text_is_kept_whole() -> None:

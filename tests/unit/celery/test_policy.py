@@ -82,7 +82,7 @@ def test_a_tasks_own_span_replaces_that_of_its_message() -> None:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        (b"\xff", "str is not valid UTF-8"),
+        (b"\xff", "it is not valid UTF-8"),
         (b"[]", "shape"),
         (b'{"body": "", "properties": {"delivery_tag": "x"}}', "it has no delivery_info"),
         (

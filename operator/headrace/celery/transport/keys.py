@@ -74,6 +74,12 @@ class Push:
         return b"".join(b"%d:%s" % (len(part), part) for part in parts) + self.record
 
 
+def message_in(reservation: bytes) -> bytes:
+    """The message of a reservation, which has the list that it came from before it."""
+    length, _, rest = reservation.partition(b":")
+    return rest[int(length) :]
+
+
 def tag_of(owner: str, number: int) -> str:
     """The delivery tag of a message: who holds it, and under what number."""
     return f"{owner}:{number}"

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
-import orjson
 from kombu.utils.json import loads
+
+from headrace.process import exact_json
 
 COUNT_HEADER = "x-delivery-count"
 """RabbitMQ's name: how often the message was handed out in vain before."""
@@ -20,7 +22,7 @@ def payload_of(entry: bytes) -> dict[str, Any]:
     """*entry* as kombu's payload; raise ``NotAMessageError`` when it has not the shape of one."""
     try:
         # kombu writes what JSON has no type for as an object with this name, and only its own reader undoes that
-        payload: dict[str, Any] = loads(entry.decode()) if b'"__type__"' in entry else orjson.loads(entry)
+        payload: dict[str, Any] = loads(entry.decode()) if b'"__type__"' in entry else exact_json.loads(entry)
         properties = payload["properties"]
         delivery = properties["delivery_info"]
         needed = (payload["body"], properties["delivery_tag"], delivery["exchange"], delivery["routing_key"])
@@ -28,12 +30,20 @@ def payload_of(entry: bytes) -> dict[str, Any]:
         raise NotAMessageError(str(error)) from None
     except KeyError as error:
         raise NotAMessageError(f"it has no {error.args[0]}") from None
+    except RecursionError:
+        raise NotAMessageError("it is nested too deeply") from None
     except TypeError:
         raise NotAMessageError("it does not have the shape of one") from None
     for part in needed:
         if not isinstance(part, str):
             raise NotAMessageError("it does not have the shape of one")
     return payload
+
+
+def body_of(payload: dict[str, Any]) -> str | bytes:
+    """The body of the message whose kombu's *payload* it is; raises ``ValueError``."""
+    body: str = payload["body"]
+    return base64.b64decode(body) if payload["properties"].get("body_encoding") == "base64" else body
 
 
 def marked(payload: dict[str, Any], tag: str, deliveries: int) -> dict[str, Any]:

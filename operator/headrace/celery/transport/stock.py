@@ -7,9 +7,8 @@ import logging
 import time
 from typing import Any
 
-import orjson
-
 from headrace.celery.transport.link import ADOPT
+from headrace.process.exact_json import dumps, loads
 
 _log = logging.getLogger(__name__)
 
@@ -27,9 +26,9 @@ def adopt(channel: Any, seconds: float) -> int:
             held = run("HGET", channel.unacked_key, tag)
             if held is None:
                 continue
-            message, exchange, routing_key = orjson.loads(held)
+            message, exchange, routing_key = loads(held)
             message.setdefault("properties", {}).setdefault("delivery_info", {})["redelivered"] = True
-            raw = orjson.dumps(message)
+            raw = dumps(message)
             step = channel._get_message_priority(message)
             for queue in channel._lookup(exchange, routing_key):
                 key = channel.global_keyprefix + channel._q_for_pri(queue, step)
