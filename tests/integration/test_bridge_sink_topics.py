@@ -1,6 +1,8 @@
 """What happens to the topics of a bridge's sink while it runs, and between two runs."""
 
+import json
 import uuid
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,7 +14,10 @@ from tests.integration.dataplane import (
     connections,
     create_subscription,
     create_topic,
+    delete_topic,
+    grow_partitions,
     payloads,
+    read_topic,
     resource,
     unload,
     wait_for,
@@ -55,10 +60,102 @@ def test_p1_p2_p5_a_topic_that_is_unloaded_many_times_in_a_row(
     create_subscription(pulsar, topic, "keep")  # an unloaded topic loses what nobody subscribed to
     processes.start("bridge", bridge(valkey, pulsar, topic)).wait_until_ready()
     pushed = []
-    for turn in range(3):
+    for turn in range(2):
         for number in range(10):
             pushed.append(f"entry {turn} {number}")
             push(valkey, [pushed[-1]])
             unload(pulsar, topic)
         wait_until_moved(valkey)
     assert payloads(pulsar, topic) == pushed
+
+
+LAYOUTS = {
+    "plain to partitioned": (0, 4),
+    "partitioned to plain": (4, 0),
+    "fewer partitions": (4, 2),
+    "more partitions": (2, 4),
+    "the same partitions": (2, 2),
+    "plain as before": (0, 0),
+}
+
+
+def records(name: str, number: int) -> list[str]:
+    """With a few that are no JSON."""
+    good = [json.dumps({"id": f"{name} {each}"}) for each in range(number)]
+    return [entry if each % 50 else f"poison of {name} {each}" for each, entry in enumerate(good)]
+
+
+def found_in(pulsar: Pulsar, topic: str) -> Counter[str]:
+    return Counter(payloads(pulsar, topic) + payloads(pulsar, f"{topic}-DLQ"))
+
+
+@pytest.mark.parametrize("dead_letters", [False, True], ids=["the sink", "the dead letters too"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_p1_p2_what_is_in_flight_to_a_topic_that_was_made_anew_arrives_once(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str, layout: str, dead_letters: bool
+) -> None:
+    before, after = LAYOUTS[layout]
+    create_topic(pulsar, topic, before)
+    document = bridge(valkey, pulsar, topic, key="id", batching={"maxMessages": 100})
+    entries = records("first", 200)
+    push(valkey, entries)
+    # two cuts are in flight, half of the first one has landed
+    dying = processes.start("bridge", document, deadly="headrace.bridge.publisher:Transmission.wait")
+    assert dying.process.wait(30) == -9
+    delete_topic(pulsar, topic)
+    create_topic(pulsar, topic, after)
+    if dead_letters:
+        delete_topic(pulsar, f"{topic}-DLQ")
+        create_topic(pulsar, f"{topic}-DLQ", 3)
+    processes.start("bridge", document)
+    wait_until_moved(valkey)
+    push(valkey, later := records("later", 100))
+    wait_until_moved(valkey)
+    assert found_in(pulsar, topic) == Counter(entries + later)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_p1_p2_p5_a_topic_is_made_anew_under_a_running_bridge(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str, layout: str
+) -> None:
+    before, after = LAYOUTS[layout]
+    create_topic(pulsar, topic, before)
+    document = bridge(valkey, pulsar, topic, key="id", batching={"maxMessages": 50})
+    running = processes.start("bridge", document).wait_until_ready()
+    push(valkey, records("gone with the topic", 200))
+    wait_until_moved(valkey)
+    delete_topic(pulsar, topic)
+    push(valkey, entries := records("while it is gone", 200))
+    wait_for(lambda: running.get("/readyz")[0] == 503, "it is not ready")
+    create_topic(pulsar, topic, after)
+    wait_until_moved(valkey)
+    wait_for(lambda: running.get("/readyz")[0] == 200, "it is ready again")
+    later = push_until_all_partitions_are_used(valkey, pulsar, topic, after)
+    gone = {text for text in records("gone with the topic", 200) if text.startswith("poison")}
+    found = found_in(pulsar, topic)
+    assert found == Counter([*entries, *later, *gone])
+
+
+def push_until_all_partitions_are_used(valkey: Valkey, pulsar: Pulsar, topic: str, partitions: int) -> list[str]:
+    """Without a restart, within seconds. Returns what was pushed."""
+    pushed: list[str] = []
+
+    def used() -> bool:
+        push(valkey, more := records(f"later {len(pushed)}", 50))
+        pushed.extend(more)
+        wait_until_moved(valkey)
+        return len({message.topic_name() for message in read_topic(pulsar, topic)}) == max(partitions, 1)
+
+    wait_for(used, "all partitions are used")
+    return pushed
+
+
+def test_p1_p2_partitions_that_are_added_are_used_without_a_restart(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str
+) -> None:
+    create_topic(pulsar, topic, 2)
+    processes.start("bridge", bridge(valkey, pulsar, topic, key="id")).wait_until_ready()
+    pushed = push_until_all_partitions_are_used(valkey, pulsar, topic, 2)
+    grow_partitions(pulsar, topic, 5)
+    pushed += push_until_all_partitions_are_used(valkey, pulsar, topic, 5)
+    assert found_in(pulsar, topic) == Counter(pushed)

@@ -12,12 +12,9 @@ import time
 
 from headrace.bridge.pulsar_client import CUT_PROPERTY
 from headrace.bridge.pulsar_library import Client, MessageId, PulsarTimeoutError, library
-from headrace.bridge.tail import PATIENCE_SECONDS
+from headrace.bridge.tail import PATIENCE_SECONDS, Position
 
 _CHUNKS = re.compile(r"\((\d+),(\d+),[^)]*\);\((\d+),(\d+),[^)]*\)")
-
-Position = tuple[int, int]
-"""Ledger and entry."""
 
 
 def first_and_last(identity: MessageId) -> tuple[Position, Position] | None:

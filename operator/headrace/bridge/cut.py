@@ -39,6 +39,11 @@ class Cut:
     entries: list[bytes]
 
     @property
+    def landed(self) -> frozenset[int]:
+        """Sequence ids of what Pulsar had before the cut got the route that it has now."""
+        return frozenset(self.first + place for place in self.routing.landed)
+
+    @property
     def last(self) -> int:
         """Sequence id of the last entry."""
         return self.first + len(self.entries) - 1
@@ -73,6 +78,7 @@ class CutStore:
         self._limited_until = 0.0
         self._cut = script(client, "bucket", *source.take, "cut", in_full=True)
         self._commit = script(client, "commit", in_full=True)
+        self._reroute = script(client, "reroute", in_full=True)
 
     def next(self, routing: Routing, floor: int, most: int, newest: Cut | None = None) -> list[Cut]:
         """A new cut, or none when there is nothing to send or the rate limit holds it back; or all that are in flight,
@@ -135,6 +141,22 @@ class CutStore:
             raise_if_fenced(error)
         self._source.committed()
         return unheard
+
+    def reroute(self, cuts: Sequence[Cut], routings: Sequence[Routing], floor: int) -> list[Cut]:
+        """Give *cuts*, which are all that are in flight, other routes and new ids above *floor*.
+
+        Returns them as they are now; none when others are in flight. Raises ``FencedError``.
+        """
+        keys = [self._cuts_key, self._state_key, self._lease.owner_key, self._lease.lease_key]
+        arguments: list[str | bytes | int] = [self._lease.token, LEASE_MILLISECONDS, floor, MARGIN]
+        for cut, routing in zip(cuts, routings, strict=True):
+            arguments += (cut.first, routing.to_wire())
+        try:
+            rows = self._reroute(keys=keys, args=arguments)
+        except ResponseError as error:
+            raise_if_fenced(error)
+            raise
+        return _cuts(rows, [entry for cut in cuts for entry in cut.entries], pending=False)
 
     def waiting(self) -> int:
         """Messages at the source and in flight."""

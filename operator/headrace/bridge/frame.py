@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from headrace.bridge.cut import Cut
@@ -39,6 +39,8 @@ class Frame:
     """Which cut it is of, for the property ``HEADRACE_CUT``."""
     producer: str
     """Name of the producer, less what its way adds."""
+    made: int
+    """When the cut was, by Valkey's clock: milliseconds since the epoch."""
 
     @property
     def batched(self) -> bool:
@@ -54,6 +56,11 @@ class Frame:
     def first(self) -> int:
         """The first sequence id; of a batch the one by which the broker knows it again."""
         return self.messages[0][0]
+
+    @property
+    def last(self) -> int:
+        """The last sequence id."""
+        return self.messages[-1][0]
 
 
 def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
@@ -76,20 +83,30 @@ def frames(cut: Cut, too_large: Set[int] = frozenset()) -> list[Frame]:
             messages,
             names[dead],
             routing.producer,
+            cut.made,
         )
         for (dead, partition), runs in found.items()
         for way, messages in runs
     ]
 
 
+def without(parts: list[Frame], landed: Set[int]) -> list[Frame]:
+    """What is left of *parts* when the messages with the ids *landed* are taken out."""
+    if not landed:
+        return parts
+    left = [replace(part, messages=[pair for pair in part.messages if pair[0] not in landed]) for part in parts]
+    return [part for part in left if part.messages]
+
+
 def _runs(cut: Cut, too_large: Set[int]) -> _Runs:
     convert, routing = converter(cut.routing), cut.routing
     sealed = sealer(routing, cut.made)
+    renamed = 0 if routing.named_from is None else routing.named_from - cut.first
     found: _Runs = {}
     for sequence_id, entry in enumerate(cut.entries, cut.first):
         message = convert(entry)
         if sealed is not None:
-            message = sealed(message, sequence_id)
+            message = sealed(message, sequence_id + renamed)
         if sequence_id in too_large and (message.reason is not None or message.deliver_at is not None):
             message = as_entry(entry, routing.format, message)
         elif sequence_id in too_large:

@@ -10,7 +10,7 @@ from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
 from headrace.api.delivery import Delivery, Durability
 from headrace.api.policy import Batching
 from headrace.api.pulsar_bridge import PulsarBridge
-from headrace.bridge.routing import MAX_MESSAGE_BYTES
+from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
 
 IN_MEMORY = Delivery(durability=Durability.MEMORY)
 
@@ -42,6 +42,24 @@ class Line:
     delivery: Delivery = IN_MEMORY
     shard: int | None = None
     """Which shard of the bridge's source it is; None when it is no shard."""
+
+    def routing(self, sink: Target, dead_letter: Target, installation: str) -> Routing:
+        """How its entries go to these topics."""
+        return Routing(
+            sink=sink,
+            dead_letter=dead_letter,
+            format=entry_format(self.source),
+            payload_field=self.source.stream.payload_field if self.source.stream else None,
+            key=self.key,
+            source=self.identity,
+            limit_bytes=self.max_message_bytes,
+            envelope=self.envelope,
+            properties=dict(self.properties),
+            event_time=self.event_time,
+            chunking=self.chunking,
+            shard=self.shard,
+            installation=installation,
+        )
 
     def side(self, side: str) -> str:
         """What the process calls a *side* of this line."""

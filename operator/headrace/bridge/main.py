@@ -14,6 +14,7 @@ from headrace.bridge.circuit import VALKEY, Circuit
 from headrace.bridge.identity import Identity
 from headrace.bridge.inlet import Inlet
 from headrace.bridge.inward import Inward
+from headrace.bridge.layouts import Layouts
 from headrace.bridge.lines import dead_letter_line, source_lines
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Outward
@@ -100,7 +101,9 @@ def _loops(
     prefix = bridge.key_prefix
     limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
     identity = Identity(server, prefix, bridge.metadata.uid, health, stop)
-    lines = ReplayLines(bridge, prefix, server, client, metrics, identity, limit)
+    layouts = Layouts(client, stop)
+    layouts.start()
+    lines = ReplayLines(bridge, prefix, server, client, metrics, identity, layouts, limit)
     replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop, identity)
     bucket = TokenBucket(spec.rate_limit, prefix, metrics)
 
@@ -120,6 +123,7 @@ def _loops(
                 metrics,
                 stop,
                 identity,
+                layouts,
                 shares.of(line.shard),
                 bucket,
                 circuit(line.sink_topic),
@@ -138,7 +142,7 @@ def _loops(
     return [
         identity,
         *Inlet(bridge, prefix, server, client, admin, health, metrics, stop, bucket, to_valkey).loops(),
-        Outward(letters, server, client, health, metrics, stop, identity, circuit=circuit(letters.sink_topic)),
+        Outward(letters, server, client, health, metrics, stop, identity, layouts, circuit=circuit(letters.sink_topic)),
         replay,
     ]
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 
@@ -16,8 +16,10 @@ from headrace.bridge.breaker import State
 from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
 from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
 from headrace.bridge.durability import Settlement
-from headrace.bridge.frame import Frame, Way, frames
+from headrace.bridge.frame import Frame, Way, frames, without
 from headrace.bridge.identity import Identity
+from headrace.bridge.landing import Landings
+from headrace.bridge.layouts import Layouts
 from headrace.bridge.lease import Lease
 from headrace.bridge.lines import Line
 from headrace.bridge.metrics import BridgeMetrics
@@ -26,11 +28,10 @@ from headrace.bridge.publisher import Publisher, PublishError, Transmission
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, IncompatibleSchemaError, PulsarError, TopicNotFoundError
 from headrace.bridge.rate_limit import TokenBucket
-from headrace.bridge.routing import Routing, Target, entry_format
+from headrace.bridge.routing import Routing, Target
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.shares import Share
 from headrace.bridge.source import open_source
-from headrace.bridge.tail import last_landed
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
@@ -42,6 +43,9 @@ SETTLE_SECONDS = 0.01
 """How often it is looked whether a cut is durable."""
 DRAIN_SECONDS = 20.0
 """How long a stop waits for a cut that Pulsar has not confirmed yet; it is replayed by whoever comes next."""
+
+GIVEN_AWAY = "giving it to another"
+"""Ends the work at a line whose lease is to be another's."""
 
 SCHEMA_HINT = (
     "the topic has a schema, and the broker takes none but that (schemaValidationEnforced); a bridge publishes bytes:"
@@ -87,6 +91,7 @@ class Outward:
         metrics: BridgeMetrics,
         stop: Stop,
         identity: Identity,
+        layouts: Layouts,
         share: Share | None = None,
         bucket: TokenBucket | None = None,
         circuit: Circuit | None = None,
@@ -109,7 +114,9 @@ class Outward:
             line.delivery,
             lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
         )
+        self._layouts = layouts
         self._publisher = Publisher(pulsar_client, line.compression)
+        self._landings = Landings(pulsar_client, self._publisher, layouts, self._while_publishing)
         self._health = health
         self._tick = health.loop(f"the loop of {self._name}")
         self._metrics = metrics
@@ -121,6 +128,8 @@ class Outward:
         self._patience = Patience()
         self._floor = 0
         self._too_large: set[int] = set()
+        self._hidden = False
+        """Whether Pulsar knows higher ids than those of what is in flight."""
         self._sampled = 0.0
         self._waiting = self._counted = 0
         self._stop_seen: float | None = None
@@ -153,6 +162,7 @@ class Outward:
             finally:
                 self._publisher.close()
                 self._settlement.clear()
+                self._layouts.watch(self, ())
                 self._share.left()
                 self._in_flight(())
         self._release()
@@ -188,19 +198,11 @@ class Outward:
         routing = self._open()
         self._patience.begin()
         flying: deque[_Flight] = deque()
-        surplus = False
-        while not self._stop and not (surplus := not self._identity.ours() or self._share.surplus()):
+        while not (ending := self._ending()):
             self._tick()
-            if len(flying) < CUTS_IN_FLIGHT and (not flying or flying[-1].cut.fills(self._line.batching)):
-                cuts = self._store.next(routing, self._floor, self._most(), flying[-1].cut if flying else None)
-                self._side("valkey", True)
-                if flying and cuts and cuts[0].pending:
-                    raise OutOfStepError
-                self._settle(cuts)
-                flying.extend(self._depart(cuts))
-                self._in_flight(flying)
-                if cuts and cuts[-1].fills(self._line.batching) and len(flying) < CUTS_IN_FLIGHT:
-                    continue
+            more = not flying or (len(flying) < CUTS_IN_FLIGHT and flying[-1].cut.fills(self._line.batching))
+            if more and self._take(routing, flying):
+                continue
             if flying:
                 self._arrive(flying.popleft())
                 self._in_flight(flying)
@@ -212,10 +214,32 @@ class Outward:
             self._sample()
         while flying:
             self._arrive(flying.popleft())
-        if surplus:
-            _log.info("%s: giving it to another", self._name)
+        _log.info("%s: %s", self._name, ending)
+        if ending == GIVEN_AWAY:
             self._publisher.close()  # first, for the broker admits one producer of a name
             self._lease.release()
+
+    def _ending(self) -> str:
+        """Why no more is to be cut; empty when more is."""
+        if self._stop:
+            return "stopping"
+        if not self._identity.ours() or self._share.surplus():
+            return GIVEN_AWAY
+        changed = self._layouts.changed(self)
+        return changed and f"{changed}; keys may go to other partitions from now on"
+
+    def _take(self, routing: Routing, flying: deque[_Flight]) -> bool:
+        """Take what is in flight, or the next cut, and begin to send it; whether one more should be taken at once."""
+        cuts = self._store.next(routing, self._floor, self._most(), flying[-1].cut if flying else None)
+        self._side("valkey", True)
+        if cuts and cuts[0].pending:
+            if flying:
+                raise OutOfStepError
+            cuts = self._rerouted(cuts, routing)
+        self._settle(cuts)
+        flying.extend(self._depart(cuts))
+        self._in_flight(flying)
+        return bool(cuts) and cuts[-1].fills(self._line.batching) and len(flying) < CUTS_IN_FLIGHT
 
     def _most(self) -> int:
         """Most messages in a new cut."""
@@ -233,35 +257,34 @@ class Outward:
 
     def _open(self) -> Routing:
         line = self._line
-        routing = Routing(
-            sink=Target(line.sink_topic, partitions(self._pulsar, line.sink_topic)),
-            dead_letter=Target(line.dead_letter_topic, partitions(self._pulsar, line.dead_letter_topic)),
-            format=entry_format(line.source),
-            payload_field=line.source.stream.payload_field if line.source.stream else None,
-            key=line.key,
-            source=line.identity,
-            limit_bytes=line.max_message_bytes,
-            envelope=line.envelope,
-            properties=dict(line.properties),
-            event_time=line.event_time,
-            chunking=line.chunking,
-            shard=line.shard,
-            installation=self._identity.name(),
-        )
+        sink = self._layouts.target(line.sink_topic)
+        dead_letter = self._dead_letter_target()
+        routing = line.routing(sink, dead_letter or Target(line.dead_letter_topic, 0), self._identity.name())
         # A line of dead letters has no other messages, so no producer for them.
         if line.sink_topic != line.dead_letter_topic:
-            self._open_producers(routing.sink, Way.BATCHED, routing.producer)
+            self._open_producers(sink, Way.BATCHED, routing.producer)
             if line.chunking:
-                self._open_producers(routing.sink, Way.CHUNKED, routing.producer)
-        try:
-            self._open_producers(routing.dead_letter, Way.DEAD_LETTERS, routing.producer)
-        except TopicNotFoundError:
-            _log.warning("%s: the dead-letter topic %s does not exist", self._name, line.dead_letter_topic)
-            if not line.main:
-                raise
+                self._open_producers(sink, Way.CHUNKED, routing.producer)
+        if dead_letter:
+            self._open_producers(dead_letter, Way.DEAD_LETTERS, routing.producer)
+        self._layouts.watch(self, (sink, routing.dead_letter))
         self._side("pulsar", True)
         _log.info("%s: moving to %s", self._name, line.sink_topic)
         return routing
+
+    def _dead_letter_target(self) -> Target | None:
+        """Where dead letters go; None when there is no such topic, which hinders other messages no more than it must:
+        it is opened when the first letter wants to go there."""
+        target, refusal = None, None
+        try:
+            target = self._layouts.target(self._line.dead_letter_topic)
+        except TopicNotFoundError:
+            if not self._line.main:
+                raise
+            refusal = f"the dead-letter topic {self._line.dead_letter_topic} does not exist"
+            _log.warning("%s: %s", self._name, refusal)
+        self._health.refusal(f"dead letters of {self._name}", refusal)
+        return target
 
     def _open_producers(self, target: Target, way: Way, name: str) -> None:
         for partition in range(max(target.partitions, 1)):
@@ -287,11 +310,31 @@ class Outward:
         flights = []
         for cut in cuts:
             parts = frames(cut, self._too_large)
-            flights.append((cut, parts, self._missing(cut, parts) if cut.pending else parts))
+            missing = without(parts, cut.landed)
+            if cut.pending:
+                missing = self._landings.missing(cut, missing)
+                text = "%s: replaying the cut of %d messages from id %d: %d of %d frames"
+                _log.info(text, self._name, len(cut.entries), cut.first, len(missing), len(parts))
+            flights.append((cut, parts, missing))
         return [
             _Flight(cut, parts, missing, self._publisher.publish(missing), time.monotonic())
             for cut, parts, missing in flights
         ]
+
+    def _rerouted(self, cuts: list[Cut], routing: Routing) -> list[Cut]:
+        """What is in flight, under other topics and ids when it cannot go as it was to go."""
+        if not (self._hidden or self._landings.are_stranded(cuts, routing)):
+            return cuts
+        routes = [self._landings.rerouted(cut, routing) for cut in cuts]
+        text = "%s: the cut of %d messages from id %d gets another route and other ids, less %d that Pulsar has"
+        for cut, route in zip(cuts, routes, strict=True):
+            _log.warning(text, self._name, len(cut.entries), cut.first, len(route.landed))
+        rerouted = self._store.reroute(cuts, routes, self._floor)
+        if not rerouted:
+            raise OutOfStepError
+        self._hidden = False
+        self._too_large.clear()
+        return rerouted
 
     def _arrive(self, flight: _Flight) -> None:
         """Wait until Pulsar has the oldest cut, and forget it."""
@@ -302,6 +345,7 @@ class Outward:
             self._count(flight.missing, "failure")
             if error.too_large is not None:
                 self._too_large.add(error.too_large)
+            self._hidden = self._hidden or error.hidden
             raise
         self._floor = max(self._floor, flight.cut.last)
         self._metrics.unheard.inc(self._store.commit(flight.cut, self._announced(flight)))
@@ -319,30 +363,6 @@ class Outward:
             return []
         pairs = (pair for frame in flight.frames if not frame.dead for pair in frame.messages)
         return [message.payload for _, message in sorted(pairs, key=itemgetter(0))]
-
-    def _missing(self, cut: Cut, parts: list[Frame]) -> list[Frame]:
-        """What of a cut that was in flight before must be sent again, as far as the broker will not tell itself."""
-        missing = []
-        found: dict[tuple[str, str], int] = {}
-        for frame in parts:
-            if self._publisher.open(frame.topic, frame.way, frame.producer) >= 0:
-                missing.append(frame)  # the broker remembers this producer's batches and drops what it has
-                continue
-            mark = frame.topic, frame.cut
-            if mark not in found:
-                found[mark] = last_landed(self._pulsar, *mark, cut.made, self._while_publishing)
-            landed = sum(sequence_id <= found[mark] for sequence_id, _ in frame.messages)
-            if landed < len(frame.messages):
-                missing.append(replace(frame, messages=frame.messages[landed:]))
-        _log.info(
-            "%s: replaying the cut of %d messages from id %d: %d of %d frames",
-            self._name,
-            len(cut.entries),
-            cut.first,
-            len(missing),
-            len(parts),
-        )
-        return missing
 
     def _while_sending(self, transmission: Transmission) -> None:
         """Called each second while Pulsar confirms nothing of *transmission*."""

@@ -16,6 +16,7 @@ from headrace.bridge.frame import Frame, Way
 from headrace.bridge.message import Message, metadata_bytes
 from headrace.bridge.pulsar_client import build
 from headrace.bridge.pulsar_library import Client, MessageId, Producer, PulsarError, core
+from headrace.bridge.tail import Position, holds
 
 NEVER_MILLISECONDS = 24 * 3600 * 1000
 LARGEST_FRAME_BYTES = 64 * 1024 * 1024
@@ -36,13 +37,19 @@ TOO_BIG = "MessageTooBig"
 """The client's own refusal, before anything is sent: the frame is larger than the broker says it takes."""
 
 
+HIDDEN = "the broker took it for a repetition and dropped it, but it is not there"
+"""Somebody else has used the name of our producer, and higher sequence ids."""
+
+
 class PublishError(Exception):
     """Pulsar did not take a frame; how much of the cut it has is unknown. Reopen and replay the same cut."""
 
-    def __init__(self, text: str, too_large: int | None = None) -> None:
+    def __init__(self, text: str, too_large: int | None = None, *, hidden: bool = False) -> None:
         super().__init__(text)
         self.too_large = too_large
         """Id of the message that is larger than the broker takes, if that is why."""
+        self.hidden = hidden
+        """Whether the broker knows higher ids of the producer, so that these never arrive."""
 
 
 class _Sender:
@@ -52,6 +59,8 @@ class _Sender:
         self.producer = producer
         self._client = client
         self._last_id = int(producer.last_sequence_id())
+        self._arrived: Position | None = None
+        """Where the last batch lies that surely arrived."""
 
     def send(self, frame: Frame) -> str | None:
         """Send a batch, or messages one by one; None when Pulsar has them all, else what went wrong."""
@@ -81,9 +90,20 @@ class _Sender:
         # flush returns when all is answered; the callback may still be on its way from the client's thread
         if not answered.wait(10):
             return "no answer"
-        if problems or frame.batched or len(frame.messages) > 1:
-            return problems[0] if problems else None
-        span = first_and_last(answers[0])
+        return problems[0] if problems else self._verdict(frame, answers)
+
+    def _verdict(self, frame: Frame, answers: list[MessageId]) -> str | None:
+        """Whether that has arrived what Pulsar confirmed; it confirms what it drops as a repetition, too."""
+        repeated = any(answer.ledger_id() < 0 for answer in answers)
+        if frame.batched:
+            if not repeated:
+                self._arrived = answers[0].ledger_id(), answers[0].entry_id()
+            elif not holds(self._client, frame.topic, frame.cut, frame.last, self._arrived, frame.made):
+                return HIDDEN
+            return None
+        if repeated:
+            return "the broker takes it for a repetition"  # of an id that was never given: the topic's end will tell
+        span = first_and_last(answers[0]) if len(frame.messages) == 1 else None
         if span is None or arrived(self._client, frame.topic, _mark(frame, frame.first), *span):
             return None
         return "its chunks are there, but make no message"
@@ -154,7 +174,9 @@ class _Writer:
                 self._send_halves(part, sender, confirmed)
             elif problem is not None:
                 too_large = part.first if problem == TOO_BIG else None  # such a part is one message
-                raise PublishError(f"{frame.topic} did not take a frame: {problem}", too_large)
+                raise PublishError(
+                    f"{frame.topic} did not take a frame: {problem}", too_large, hidden=problem == HIDDEN
+                )
             else:
                 confirmed()
 

@@ -19,6 +19,7 @@ PulsarError: type[Exception] = core.PulsarException
 
 PulsarTimeoutError: type[Exception] = core.Timeout
 TopicNotFoundError: type[Exception] = core.TopicNotFound
+AuthorizationError: type[Exception] = core.AuthorizationError
 IncompatibleSchemaError: type[Exception] = core.IncompatibleSchema
 
 

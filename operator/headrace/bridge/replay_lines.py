@@ -11,6 +11,7 @@ from headrace.api.bridge_sink import Compression
 from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.identity import Identity
+from headrace.bridge.layouts import Layouts
 from headrace.bridge.lines import Line
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Outward
@@ -39,6 +40,7 @@ class ReplayLines:
         pulsar_client: Client,
         metrics: BridgeMetrics,
         identity: Identity,
+        layouts: Layouts,
         max_message_bytes: int,
     ) -> None:
         self._bridge = bridge
@@ -49,6 +51,7 @@ class ReplayLines:
         self._pulsar = pulsar_client
         self._metrics = metrics
         self._identity = identity
+        self._layouts = layouts
         self._max_message_bytes = max_message_bytes
         self._running: dict[str, _Running] = {}
 
@@ -107,7 +110,7 @@ class ReplayLines:
         # A topic that takes no replayed messages makes the replay wait, not the process unready.
         health, stop = Health(()), Stop()
         health.register()
-        outward = Outward(line, self._server, self._pulsar, health, self._metrics, stop, self._identity)
+        outward = Outward(line, self._server, self._pulsar, health, self._metrics, stop, self._identity, self._layouts)
         thread = threading.Thread(target=outward.run, name=f"replay to {topic}", daemon=True)
         self._running[topic] = _Running(outward, health, stop, thread)
         thread.start()

@@ -51,6 +51,11 @@ class Target:
     topic: str
     partitions: int
 
+    @property
+    def topics(self) -> list[str]:
+        """Names of all partitions' topics."""
+        return [self.partition_topic(partition) for partition in range(max(self.partitions, 1))]
+
     def partition_topic(self, partition: int) -> str:
         """Name of one partition's topic."""
         return f"{self.topic}-partition-{partition}" if self.partitions else self.topic
@@ -92,6 +97,10 @@ class Routing:
     """Which counter its sequence ids are of, see ``Identity``. Cuts of an older version have none."""
     rules: int = RULES
     """See :data:`RULES`."""
+    named_from: int | None = None
+    """The first id that the cut had when it was made, if it has another one now: envelopes are named by that."""
+    landed: tuple[int, ...] = ()
+    """Places in the cut, from 0, of what Pulsar had when the cut got another route: this is not sent."""
 
     @property
     def producer(self) -> str:
@@ -122,5 +131,6 @@ class Routing:
             format=EntryFormat(body.pop("format")),
             envelope=Envelope(body.pop("envelope", Envelope.RAW)),  # cuts of an older version have none
             rules=body.pop("rules", 0),
+            landed=tuple(body.pop("landed", ())),
             **body,
         )

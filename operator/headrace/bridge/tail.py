@@ -1,12 +1,25 @@
-"""Reads the end of a topic: did something land before the crash?"""
+"""Reads the end of a topic: did something land, before a crash or a broken connection?"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from headrace.bridge.pulsar_client import CUT_PROPERTY
-from headrace.bridge.pulsar_library import Client, Message, PulsarTimeoutError, core
+from headrace.bridge.pulsar_library import (
+    AuthorizationError,
+    Client,
+    Message,
+    PulsarTimeoutError,
+    Reader,
+    core,
+    library,
+)
+
+Position = tuple[int, int]
+"""Ledger and entry."""
 
 CLOCK_MARGIN_MILLISECONDS = 60_000
 """How far one clock may run ahead of the clocks of Pulsar's producers."""
@@ -16,45 +29,108 @@ PATIENCE_SECONDS = 20.0
 the torso of a message in chunks, which no reader ever gets."""
 
 
-def messages_since(client: Client, topic: str, since: int, waiting: Callable[[], None]) -> Iterator[Message]:
+NARROW_MARGIN_MILLISECONDS = 2_000
+"""How far clocks usually differ: it is looked there first, since at 100,000 messages a second a minute is long."""
+
+_log = logging.getLogger(__name__)
+
+
+def messages_since(
+    client: Client,
+    topic: str,
+    since: int,
+    waiting: Callable[[], None],
+    margin_milliseconds: int = CLOCK_MARGIN_MILLISECONDS,
+) -> Iterator[Message]:
     """What the partition's topic holds that came after *since* (milliseconds since the epoch), and some before.
 
     *waiting* is called about once a second.
     """
     reader = client.create_reader(topic, core.MessageId.earliest)
     try:
-        reader.seek(max(since - CLOCK_MARGIN_MILLISECONDS, 0))
-        called = read = time.monotonic()
-        while reader.has_message_available():
-            now = time.monotonic()
-            if now - called > 1.0:
-                waiting()
-                called = now
-            try:
-                message = reader.read_next(timeout_millis=1000)
-            except PulsarTimeoutError:
-                if now - read > PATIENCE_SECONDS:
-                    break
-                continue
-            read = now
-            yield message
+        reader.seek(max(since - margin_milliseconds, 0))
+        yield from _rest(reader, waiting)
     finally:
         reader.close()
 
 
-def last_landed(client: Client, topic: str, identity: str, since: int, waiting: Callable[[], None]) -> int:
+def last_landed(client: Client, topic: str, identity: str, since: int, waiting: Callable[[], None], last: int) -> int:
     """The highest sequence id of the cut *identity* that the partition's topic holds, looking at what came after
     *since*; -1 when it holds none.
 
-    *waiting* is called about once a second.
+    *last*: the highest that there can be. *waiting* is called about once a second.
 
     This is what makes a replay safe where the broker does not tell: of a producer that it does not know any more (its
     memory of an idle one ends after 6 hours, `brokerDeduplicationProducerInactivityTimeoutMinutes`, or was never
     switched on), and of messages that went one by one.
     """
-    found, beginning = -1, f"{identity}:"
-    for message in messages_since(client, topic, since, waiting):
-        mark = message.properties().get(CUT_PROPERTY, "")
-        if mark.startswith(beginning):
-            found = max(found, int(mark.removeprefix(beginning)))
+    found = -1
+    for margin in (NARROW_MARGIN_MILLISECONDS, CLOCK_MARGIN_MILLISECONDS):
+        for message in messages_since(client, topic, since, waiting, margin):
+            found = max(found, _id_in(message, identity))
+            if found >= last:
+                return found
     return found
+
+
+def holds(client: Client, topic: str, identity: str, last: int, after: Position | None, since: int) -> bool:
+    """Whether the partition's topic holds the message *last* of the cut *identity*, or a later one. True also where
+    that cannot be told, as of a topic whose older messages are gone.
+
+    For a frame of which the broker says that it had it before. That is so after a broken connection, and it is not so
+    when somebody else used the producer's name: then the broker has dropped what it never had.
+
+    *after*: where the frame before it lies, if that is known; otherwise *since*, when the cut was made, says where to
+    begin.
+    """
+    try:
+        if after is not None:
+            return _holds_after(client, topic, identity, last, after)
+        if last_landed(client, topic, identity, since, _nothing, last) >= last:
+            return True
+        with closing(client.create_reader(topic, core.MessageId.earliest)) as reader:
+            oldest = next(_rest(reader, _nothing), None)
+        return oldest is None or oldest.publish_timestamp() > since
+    except AuthorizationError:
+        _log.warning("%s: its end may not be read, so it is believed that a frame is there", topic)
+        return True
+
+
+def _holds_after(client: Client, topic: str, identity: str, last: int, after: Position) -> bool:
+    start = library.MessageId(-1, *after, -1)
+    with closing(client.create_reader(topic, start, start_message_id_inclusive=True)) as reader:
+        complete = False
+        for message in _rest(reader, _nothing):
+            lies = message.message_id()
+            complete = complete or (lies.ledger_id(), lies.entry_id()) == after
+            if _id_in(message, identity) >= last:
+                return True
+    return not complete
+
+
+def _id_in(message: Message, identity: str) -> int:
+    """The sequence id in the mark of *message*; -1 when it is not of the cut *identity*."""
+    cut, _, sequence_id = message.properties().get(CUT_PROPERTY, "").rpartition(":")
+    return int(sequence_id) if cut == identity else -1
+
+
+def _rest(reader: Reader, waiting: Callable[[], None]) -> Iterator[Message]:
+    """What *reader* gets from where it stands to the topic's end."""
+    called = read = time.monotonic()
+    while reader.has_message_available():
+        now = time.monotonic()
+        if now - called > 1.0:
+            waiting()
+            called = now
+        try:
+            message = reader.read_next(timeout_millis=1000)
+        except PulsarTimeoutError:
+            if now - read > PATIENCE_SECONDS:
+                break
+            continue
+        read = now
+        yield message
+
+
+def _nothing() -> None:
+    pass
