@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.faults.catalogue import SCENARIOS
-from tests.faults.fault import deal_troubles, deck_size
+from tests.faults.fault import deck_size
 from tests.faults.mutant import MUTANTS
 from tests.faults.network import ProxiedPulsar
 from tests.faults.run import Plan, Report, play
+from tests.faults.troubles import deal_troubles
 from tests.faults.verdict import compare
 
 KILLS = 30
@@ -122,7 +123,7 @@ def _conclude(reports: list[Report], controls: list[Report], mutated: list[Repor
     clean = all(report.clean for report in reports)
     if not clean:
         _say(f"logs: {directory}")
-    missed = [f"mutant {report.plan.mutant!r}" for report in mutated if sum(total([report])) == 0]
+    missed = [f"mutant {report.plan.mutant!r}" for report in mutated if not report.mistakes]
     missed += ["control"] if controls and sum(total(controls)) == 0 else []
     for name in missed:
         _say(f"the {name} lost and doubled nothing: this harness proves nothing")

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import valkey
 
@@ -109,7 +110,12 @@ class Bed:
         network = self._networks[0]
         if beside:
             network = next(each for each in self._networks if each is not self.network)
-        document = self.scenario.document(network)
+        one = self.launch(self.scenario.document(network), point)
+        self._placed[one.process.pid] = network
+        return one
+
+    def launch(self, document: dict[str, Any], point: str | None = None) -> Headrace:
+        """Start what is put to the test, with that configuration."""
         if self.control:
             one = self.scenario.start_naive(document, self.directory, point)
         elif self.mutant:
@@ -118,7 +124,6 @@ class Bed:
         else:
             one = Headrace.start(self.scenario.command, document, self.directory, deadly=point)
         self._started.append(one)
-        self._placed[one.process.pid] = network
         return one
 
     def succeed(self, one: Headrace, point: str | None = None) -> None:

@@ -8,6 +8,7 @@ from tests.faults.tasks import PreforkTasks, ThreadsTasks
 from tests.faults.to_pulsar import KeyedListToPulsar, ListToPulsar, StreamToPulsar
 from tests.faults.to_valkey import (
     KeySharedPulsarToList,
+    LatestPulsarToList,
     PatternToList,
     PulsarToCelery,
     PulsarToList,
@@ -20,6 +21,7 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "list-to-pulsar-keyed": KeyedListToPulsar,
     "stream-to-pulsar": StreamToPulsar,
     "pulsar-to-list": PulsarToList,
+    "pulsar-to-list-latest": LatestPulsarToList,
     "pulsar-to-list-shared": SharedPulsarToList,
     "pulsar-to-list-key-shared": KeySharedPulsarToList,
     "pattern-to-list": PatternToList,

@@ -1,7 +1,6 @@
 """The faults that a run can be dealt. Each strikes once, at a message of the stream, and leaves a bridge at work."""
 
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,6 @@ from tests.faults.deaths import (
     to_pulsar,
     to_valkey,
 )
-from tests.faults.neighbours import NEIGHBOURS
 from tests.faults.outages import (
     LONG,
     SHORT,
@@ -30,12 +28,8 @@ from tests.faults.outages import (
     valkey_frozen,
     valkey_killed,
 )
-from tests.faults.refusals import REFUSALS
-from tests.faults.rights import RIGHTS
 from tests.faults.scenario import Point, Scenario
-from tests.faults.telling import Fits
-from tests.faults.topics import TOPICS
-from tests.faults.twins import TWINS
+from tests.faults.troubles import PARTICULAR, TROUBLES, UNMENDED
 
 
 @dataclass(frozen=True)
@@ -80,59 +74,6 @@ NIGHTLY: Mapping[str, Strike] = {
 """Those that take long."""
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """What servers, rights and neighbours do to a bridge while everything runs."""
-
-    strike: Strike
-    fits: Fits
-    kind: str
-
-
-TROUBLES: Mapping[str, Trouble] = {
-    name: Trouble(strike, fits, kind)
-    for kind, troubles in {
-        "rights": RIGHTS,
-        "refusals": REFUSALS,
-        "topics": TOPICS,
-        "neighbours": NEIGHBOURS,
-        "twins": TWINS,
-    }.items()
-    for name, (strike, fits) in troubles.items()
-}
-UNMENDED = frozenset(
-    {
-        "a key of another type",
-        "encrypted neighbour",
-        "sink topic made anew",
-        "source topic made anew",
-        "the right to one command revoked",
-        "the right to one key revoked",
-    }
-)
-"""Those that the bridge does not bear yet: they are played by name alone."""
-
-
-def deal_troubles(
-    scenarios: Mapping[str, type[Scenario]], chance: random.Random, most: int, of_a_kind: int | None = None
-) -> dict[str, list[str]]:
-    """Each trouble once, in a scenario that chance chooses, a few in one; at most *most* in a scenario, and at most
-    *of_a_kind* of each kind."""
-    names = [name for name in TROUBLES if name not in UNMENDED]
-    chance.shuffle(names)
-    kinds: Counter[str] = Counter()
-    dealt: dict[str, list[str]] = {}
-    for name in names:
-        trouble = TROUBLES[name]
-        fitting = [scenario for scenario, kind in scenarios.items() if trouble.fits(kind)]
-        fitting = [scenario for scenario in fitting if len(dealt.get(scenario, ())) < most] or fitting
-        begun = [scenario for scenario in fitting if scenario in dealt]
-        if fitting and (of_a_kind is None or kinds[trouble.kind] < of_a_kind):
-            kinds[trouble.kind] += 1
-            dealt.setdefault(chance.choice(begun or fitting), []).append(name)
-    return dealt
-
-
 def deck(scenario: type[Scenario], points: Mapping[str, Point], chance: random.Random, *, nightly: bool) -> list[Fault]:
     """Every fault once that can befall *scenario*, with each of the steps *points* at a call of some number."""
     strikes = {**ANYWHERE, **(NIGHTLY if nightly else {})}
@@ -170,5 +111,10 @@ def deal(scenario: type[Scenario], number: int, chance: random.Random, *, nightl
 def deal_named(
     scenario: type[Scenario], points: Mapping[str, Point], names: Sequence[str], chance: random.Random
 ) -> list[Fault]:
-    """The faults of these *names*, each at a call of its own."""
-    return [fault for name in names for fault in deck(scenario, points, chance, nightly=True) if fault.name == name]
+    """The faults of these *names*, each at a call of its own; raise KeyError when there is none of a name."""
+    others = {name: Fault(name, trouble.strike) for name, trouble in {**TROUBLES, **PARTICULAR}.items()}
+    dealt = []
+    for name in names:
+        faults = {fault.name: fault for fault in deck(scenario, points, chance, nightly=True)}
+        dealt.append((others | faults)[name])
+    return dealt

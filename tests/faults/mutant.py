@@ -11,9 +11,11 @@ from typing import Any
 
 import valkey
 
+from headrace.bridge import scripts
 from headrace.bridge.batch import Batch
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.delivery import Delivered, DeliveryStore
+from headrace.bridge.identity import Identity
 from headrace.bridge.inward import Inward
 from headrace.celery.execution import Execution
 from headrace.cli.main import main
@@ -114,13 +116,32 @@ def new_ids_on_replay() -> None:
         return original(self, as_stored(cut), *arguments)
 
 
-def push_unasked() -> None:
-    """The script does not ask whether somebody else has pushed meanwhile."""
-    question = "(redis.call('HGET', watermark, ARGV[at]) or '') ~= ARGV[at + 1]"
+def rewrite(file: str, changes: Mapping[str, str]) -> None:
+    """Change the text of a `.lua` *file* wherever it stands in a script; what is to be changed must be in it."""
+    text = (scripts.HERE / file).read_text()
+    changed = text
+    for before, after in changes.items():
+        if before not in text:
+            raise LookupError(f"{file} has no {before!r} any more: this mutant has to be written anew")
+        changed = changed.replace(before, after)
 
     @instead(valkey.Valkey, "register_script")
-    def register(original: Callable[..., Any], self: valkey.Valkey, text: str) -> Any:
-        return original(self, text.replace(question, "false"))
+    def register(original: Callable[..., Any], self: valkey.Valkey, script: str) -> Any:
+        return original(self, script.replace(text, changed))
+
+
+def push_unasked() -> None:
+    """The script does not ask whether somebody else has pushed meanwhile."""
+    rewrite("deliver.lua", {"(redis.call('HGET', watermark, ARGV[at]) or '') ~= ARGV[at + 1]": "false"})
+
+
+def name_no_installation() -> None:
+    """Two bridges of one namespace and name are one and the same to Pulsar."""
+
+    @instead(Identity, "name")
+    def name(original: Callable[..., str], self: Identity) -> str:
+        original(self)
+        return "everybody"
 
 
 def acknowledge_before_running() -> None:
@@ -147,6 +168,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "acknowledge before running": Mutant(
         acknowledge_before_running, "tasks-prefork", ("children frozen, then all killed",) * 2
     ),
+    "name no installation": Mutant(name_no_installation, "list-to-pulsar", ("twin with another Valkey",)),
     "new ids on replay": Mutant(new_ids_on_replay, "stream-to-pulsar", ("killed before the commit",) * 2),
 }
 

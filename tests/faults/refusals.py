@@ -81,19 +81,24 @@ def scripts_forgotten(bed: Bed) -> None:
         client.script_flush()
 
 
-def other_type(bed: Bed) -> None:
-    """A key holds another type for a while; what it held is put aside and comes back. A string would be overwritten."""
-    await_trouble(bed)
-    with bed.servers.valkey.client() as client:
-        present = [key for key in sorted(client.scan_iter(match="*")) if key == LIST or key.startswith(PREFIX)]
-        key = bed.chance.choice([key for key in present if client.type(key) != "string"])
-        bed.remark(key.removeprefix(PREFIX))
-        aside = f"aside:{key}"
-        _atomically(client, lambda pipe: pipe.rename(key, aside).set(key, "something else"))
-        try:
-            hold(bed, r"WRONGTYPE|is a string")
-        finally:
-            _atomically(client, lambda pipe: pipe.delete(key).rename(aside, key))
+def other_type(key: str = "") -> Strike:
+    """*key*, or one that is there, holds another type for a while; what it held is put aside and comes back. A string
+    would be overwritten."""
+
+    def strike(bed: Bed) -> None:
+        await_trouble(bed)
+        with bed.servers.valkey.client() as client:
+            present = [name for name in sorted(client.scan_iter(match="*")) if name == LIST or name.startswith(PREFIX)]
+            chosen = key or bed.chance.choice([name for name in present if client.type(name) != "string"])
+            bed.remark(chosen.removeprefix(PREFIX))
+            aside = f"aside:{chosen}"
+            _atomically(client, lambda pipe: pipe.rename(chosen, aside).set(chosen, "something else"))
+            try:
+                hold(bed, r"WRONGTYPE|is a string")
+            finally:
+                _atomically(client, lambda pipe: pipe.delete(chosen).rename(aside, chosen))
+
+    return strike
 
 
 def _atomically(client: valkey.Valkey, commands: Callable[[Any], object]) -> None:
@@ -112,5 +117,5 @@ REFUSALS: dict[str, tuple[Strike, Fits]] = {
     "Valkey read-only": (read_only, has_bridge),
     "Valkey busy": (busy, has_bridge),
     "Valkey's scripts forgotten": (scripts_forgotten, has_bridge),
-    "a key of another type": (other_type, has_bridge),
+    "a key of another type": (other_type(), has_bridge),
 }

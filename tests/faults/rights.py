@@ -13,24 +13,6 @@ BRIDGE = "default"
 EVERYTHING = ("reset", "on", "nopass", "~*", "&*", "+@all")
 REFUSED = r"NOPERM|permission|NOAUTH|authenticat"
 HARNESS_ALONE = frozenset({"acl|setuser", "client|kill", "config|resetstat", "info"})
-STATE = (
-    "begun",
-    "breaker",
-    "cut",
-    "cut-state",
-    "cuts",
-    "dead-letters",
-    "delivered:*",
-    "lease",
-    "owner",
-    "rate",
-    "received",
-    "replay*",
-    "replicas",
-    "watermark",
-)
-"""What the bridge's own keys may be called, behind its prefix."""
-
 Rules = Callable[[Bed, Any], tuple[str, ...]]
 """Chooses what is taken away: rules of `ACL SETUSER`."""
 
@@ -63,17 +45,28 @@ def one_command(bed: Bed, client: Any) -> tuple[str, ...]:
     return (f"-{command}",)
 
 
+def command(name: str) -> Rules:
+    """It may not use one certain command."""
+    return lambda bed, client: (f"-{name}",)
+
+
 def one_key(bed: Bed, client: Any) -> tuple[str, ...]:
     """It may not touch one of the keys that are there."""
     present = [key for key in sorted(client.scan_iter(match="*")) if key == LIST or key.startswith(PREFIX)]
     denied = bed.chance.choice(present)
     bed.remark(denied.removeprefix(PREFIX))
-    may_be = {f"{PREFIX}:{name}" for name in STATE} | set(present) | {LIST, "cached:*", f"{PREFIX}:seen:*"}
-    return ("resetkeys", *(f"~{key}" for key in sorted(may_be) if not _fits(denied, key)))
+    return ("resetkeys", *(f"~{pattern}" for pattern in all_but(denied)))
 
 
-def _fits(key: str, pattern: str) -> bool:
-    return key.startswith(pattern[:-1]) if pattern.endswith("*") else key == pattern
+def all_but(key: str) -> list[str]:
+    """Patterns that fit every name but *key*: each beginning of it alone, with another letter behind, and what is
+    longer."""
+    patterns = [f"{key}?*"]
+    for place, letter in enumerate(key):
+        patterns.append(f"{key[:place]}[^{letter}]*")
+        if place:
+            patterns.append(key[:place])
+    return patterns
 
 
 def no_channels(bed: Bed, client: Any) -> tuple[str, ...]:

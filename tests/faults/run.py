@@ -68,6 +68,11 @@ class Report:
         """Whether everything arrived once and in order, and every refusal was told."""
         return self.verdict.clean and not self.problem and not self.untold
 
+    @property
+    def mistakes(self) -> int:
+        """Messages that were lost or doubled, and troubles that were not told: how a mutant is caught."""
+        return len(self.verdict.lost) + len(self.verdict.duplicated) + self.untold
+
     def __str__(self) -> str:
         verdict = self.verdict
         numbers = {"lost": verdict.lost, "duplicated": verdict.duplicated, "disordered": verdict.disordered}

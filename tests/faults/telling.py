@@ -45,12 +45,10 @@ class Watch:
         self._failures = self._count()
         self._began = time.monotonic()
 
-    def await_told(self, otherwise: Callable[[], bool]) -> str | None:
-        """Wait until it has told, or *otherwise* is true; None when neither came in time."""
+    def await_told(self) -> str | None:
+        """Wait until it has told; None when it does not in time."""
         deadline = time.monotonic() + TELL_SECONDS
         while (told := self.told()) is None and time.monotonic() < deadline:
-            if otherwise():
-                return "nothing to tell"
             time.sleep(GLANCE_SECONDS)
         return told
 

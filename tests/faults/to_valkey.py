@@ -10,7 +10,7 @@ from tests.faults.network import Network
 from tests.faults.scenario import LIST, Point, Scenario
 from tests.faults.traffic import TopicTraffic, Traffic
 from tests.faults.verdict import Found
-from tests.integration.dataplane import backlog, create_topic, keep_messages, read_topic, unload
+from tests.integration.dataplane import backlog, create_subscription, create_topic, keep_messages, read_topic, unload
 
 SUBSCRIPTION = "shop"
 
@@ -91,6 +91,17 @@ class PulsarToList(Scenario):
         """What the producer sent, out of an entry."""
         message: dict[str, Any] = json.loads(entry)
         return message
+
+
+class LatestPulsarToList(PulsarToList):
+    """By a subscription that, were it missing, would begin at the end: it was made at the beginning."""
+
+    source: Mapping[str, Any] = {"initialPosition": "Latest"}
+
+    def prepare(self) -> None:
+        """With the subscription."""
+        super().prepare()
+        create_subscription(self.servers.pulsar, self.servers.topic, SUBSCRIPTION)
 
 
 class SharedPulsarToList(PulsarToList):

@@ -7,7 +7,7 @@ from tests.faults.deaths import Strike
 from tests.faults.scenario import Scenario
 from tests.faults.telling import Fits, await_trouble, has_bridge, hold
 from tests.faults.to_pulsar import ListToPulsar
-from tests.faults.to_valkey import SUBSCRIPTION, PulsarToList
+from tests.faults.to_valkey import SUBSCRIPTION, LatestPulsarToList, PulsarToList
 from tests.faults.traffic import TopicTraffic
 from tests.integration.dataplane import (
     create_topic,
@@ -149,6 +149,14 @@ def _from_pulsar(scenario: type[Scenario]) -> bool:
     return issubclass(scenario, PulsarToList)
 
 
+def _from_latest(scenario: type[Scenario]) -> bool:
+    return issubclass(scenario, LatestPulsarToList)
+
+
+def _from_earliest(scenario: type[Scenario]) -> bool:
+    return _from_pulsar(scenario) and not _from_latest(scenario)
+
+
 def _to_pulsar(scenario: type[Scenario]) -> bool:
     return issubclass(scenario, ListToPulsar)
 
@@ -159,7 +167,8 @@ def _partitioned(scenario: type[Scenario]) -> bool:
 
 TOPICS: dict[str, tuple[Strike, Fits]] = {
     "topic unloaded": (unloaded, has_bridge),
-    "subscription deleted": (subscription_deleted, _from_pulsar),
+    "subscription deleted": (subscription_deleted, _from_earliest),
+    "subscription deleted that begins at the end": (subscription_deleted, _from_latest),
     "sink topic made anew": (sink_made_anew, _to_pulsar),
     "source topic made anew": (source_made_anew, _from_pulsar),
     "partitions grown": (partitions_grown, _partitioned),
