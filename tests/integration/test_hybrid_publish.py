@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,34 @@ def test_p2_a_call_reaches_both_sides_once(
     assert first.properties()["a"] == "ä"
     assert [each.data() for each in others] == [b"\x00\xff", b"null"]
     assert subscriber.heard() == [first.data(), b"\x00\xff", b"null"]
+
+
+def test_p1_whatever_a_call_takes_becomes_a_message(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes
+) -> None:
+    room = 5 * 1024 * 1024 - 1024
+    calls: list[dict[str, Any]] = [
+        {"payload": b""},
+        {"payload": bytes(room)},
+        {"payload": bytes(room - 4), "key": "k"},
+        {"payload": b"long", "key": "\U0001f600" * 30_000, "properties": {"a": "\U0001f600" * 35_535}},
+        {"payload": b"odd", "key": "\0", "properties": {"": "", "\0": "\n", "REAL_TOPIC": "x", "é": "\u2028"}},
+        {"payload": b"first", "event_time": datetime(1970, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)},
+        {"payload": b"last", "event_time": datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)},
+    ]
+    with valkey.client() as client:
+        for call in calls:
+            hybrid_publish(client, channel=CHANNEL, outbox=OUTBOX, **call)
+    running = processes.start("bridge", bridge(valkey, pulsar, topic)).wait_until_ready()
+    found = wait_for(lambda: found if len(found := read_topic(pulsar, topic)) == len(calls) else [], "messages", 60)
+    for call, message in zip(calls, found, strict=True):
+        assert (message.data(), message.partition_key()) == (call["payload"], call.get("key", ""))
+        wanted = call.get("properties", {})
+        assert {name: text for name, text in message.properties().items() if name in wanted} == wanted
+        if (at := call.get("event_time")) is not None:
+            assert message.event_timestamp() == (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    assert read_topic(pulsar, f"{topic}-DLQ") == []
+    assert running.metric("headrace_bridge_forwarded_total", topic=topic, status="success") == len(calls)
 
 
 @pytest.mark.parametrize("library", [valkey.asyncio.Valkey, redis.asyncio.Redis], ids=["valkey-py", "redis-py"])

@@ -10,7 +10,8 @@ from headrace.api.bridge_source import ListFormat, ListSource, ValkeySource
 from headrace.api.delivery import Delivery, Durability
 from headrace.api.policy import Batching
 from headrace.api.pulsar_bridge import PulsarBridge
-from headrace.bridge.routing import MAX_MESSAGE_BYTES, Routing, Target, entry_format
+from headrace.bridge.limits import MAX_MESSAGE_BYTES
+from headrace.bridge.routing import Routing, Target, entry_format
 
 IN_MEMORY = Delivery(durability=Durability.MEMORY)
 

@@ -15,6 +15,7 @@ from headrace.bridge.identity import Identity
 from headrace.bridge.inlet import Inlet
 from headrace.bridge.inward import Inward
 from headrace.bridge.layouts import Layouts
+from headrace.bridge.limits import MAX_MESSAGE_BYTES
 from headrace.bridge.lines import dead_letter_line, source_lines
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Outward
@@ -24,7 +25,6 @@ from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.reception import Reception
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_loop import ReplayLoop
-from headrace.bridge.routing import MAX_MESSAGE_BYTES
 from headrace.bridge.shares import Shares
 from headrace.process import logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal

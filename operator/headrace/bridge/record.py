@@ -9,10 +9,11 @@ import orjson
 from headrace.api.bridge_sink import Envelope
 from headrace.api.policy import PROPERTIES
 from headrace.bridge.entry import channel_and_payload, decoded, readable, repeated
+from headrace.bridge.limits import CHARACTER_BYTES, MAX_METADATA_CHARACTERS, MESSAGE_OVERHEAD_BYTES
 from headrace.bridge.message import Message, PoisonError, as_entry, as_too_large, dead_letter, fitted
 from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
 from headrace.bridge.outbox_record import of_outbox
-from headrace.bridge.routing import MESSAGE_OVERHEAD_BYTES, EntryFormat, Routing
+from headrace.bridge.routing import EntryFormat, Routing
 from headrace.bridge.shape import shaper
 from headrace.process.letter_properties import FORM, kept
 from headrace.process.trace import TRACE
@@ -22,9 +23,6 @@ STREAM_ID = "VALKEY_STREAM_ID"
 
 CHANNEL = "VALKEY_CHANNEL"
 """Property with the channel that published the message."""
-
-MAX_METADATA_CHARACTERS = 65_536
-"""Most characters of key and properties. Pulsar splits payloads into chunks, but never these."""
 
 TRACE_CHARACTERS = 512
 """Longest trace context in a dead letter; W3C asks for no more."""
@@ -116,8 +114,9 @@ def sealer(routing: Routing, made: int) -> Callable[[Message, int], Message] | N
         if message.reason is not None:
             return message
         properties = message.properties or {}
-        identity = properties.get(STREAM_ID)
-        others = {name: value for name, value in properties.items() if name != STREAM_ID}
+        # of an outbox record such a property is another bridge's, and as good as any
+        identity = properties.get(STREAM_ID) if routing.format is EntryFormat.FIELDS else None
+        others = properties if identity is None else {n: text for n, text in properties.items() if n != STREAM_ID}
         time = message.event_time or (int(identity.partition("-")[0]) if identity else made)
         identity = (identity or f"{made}-{sequence_id}") + suffix
         payload = into(identity, routing.source, time, message.key, others, message.payload)
@@ -149,7 +148,7 @@ def _metadata(message: Message) -> int:
 
 def _size(message: Message) -> int:
     """Most bytes that the message has."""
-    return len(message.payload) + 4 * _metadata(message)
+    return len(message.payload) + CHARACTER_BYTES * _metadata(message)
 
 
 def _kept(entry: bytes, format_: EntryFormat) -> bytes:

@@ -9,14 +9,8 @@ import orjson
 
 from headrace.api.bridge_sink import Envelope
 from headrace.api.bridge_source import ListFormat, ValkeySource
+from headrace.bridge.limits import MAX_MESSAGE_BYTES
 from headrace.bridge.sharding import java_string_hash
-
-MAX_MESSAGE_BYTES = 5 * 1024 * 1024
-"""Pulsar's default `maxMessageSize`."""
-
-MESSAGE_OVERHEAD_BYTES = 1024
-"""Room for a message's own metadata inside the broker's limit."""
-
 
 RULES = 1
 """By which rules entries become messages today. Cuts that were made before 1 was there keep those of then (0): numbers

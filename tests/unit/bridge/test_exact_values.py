@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.api.bridge_sink import Envelope
 from headrace.bridge.message import Message, PoisonError
-from headrace.bridge.record import converter
+from headrace.bridge.record import converter, sealer
 from headrace.bridge.routing import EntryFormat, Routing, Target
 from headrace.bridge.selector import finder, selector, text_of
 from headrace.process.exact_json import read
@@ -225,6 +226,15 @@ def test_p1_a_field_with_the_name_of_the_entry_s_id_stays_beside_it() -> None:
     for envelope in ("Raw", "JSON"):
         message = convert(entry, EntryFormat.FIELDS, payload_field="p", envelope=envelope)
         assert message.properties == {"VALKEY_STREAM_ID": "7-0", again: "1-1", f"message.properties.{again}": "no id"}
+
+
+def test_p7_a_stream_s_id_among_the_properties_of_a_record_is_one_property_of_many() -> None:
+    record = b'{"type":"Result","payload":1,"properties":{"VALKEY_STREAM_ID":"no id"}}'
+    routing = Routing(T, T, EntryFormat.OUTBOX, None, "PulsarBridge/n/b", envelope=Envelope.JSON)
+    seal = sealer(routing, 5)
+    assert seal is not None
+    sealed = json.loads(seal(converter(routing)(record), 7).payload)
+    assert (sealed["id"], sealed["properties"]) == ("5-7", {"VALKEY_STREAM_ID": "no id"})
 
 
 def test_p2_a_cut_of_an_older_version_goes_where_it_went() -> None:
