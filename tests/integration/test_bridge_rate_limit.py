@@ -93,7 +93,7 @@ class Takes:
         assert isinstance(metrics.registry, CollectorRegistry)
         self.client = valkey.client()
         self.bucket = TokenBucket(RateLimit(per_second=rate, burst=burst), "test", metrics)
-        front = cast(str, script(self.client, "bucket").script)
+        front = cast(str, script(self.client, "preflight", "bucket").script)
         body = """
             local wanted = tonumber(ARGV[1])
             local allowed, wait = allowance(wanted)

@@ -123,6 +123,80 @@ def test_p7_what_is_refused_or_no_message_ends_as_a_dead_letter(bed: Bed) -> Non
     assert [note for note in bed.notes() if note.startswith("r ")] == ["r 0 False", "r 1 True", "r 2 True"]
 
 
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("trouble", ["another type", "no right"])
+def test_p1_p7_a_letter_that_finds_no_place_stays_with_its_worker_and_stops_nobody(
+    server: Valkey, tmp_path: Path, pool: str, trouble: str
+) -> None:
+    with server.client() as client:
+        client.flushall()
+        keys = (
+            "~celery",
+            "~celery\x06*",
+            "~*celery.pidbox*",
+            "~celeryev*",
+            "~headrace:*",
+            "~_kombu*",
+            "~unacked*",
+            "~/*",
+        )
+        rights = ("~*",) if trouble == "another type" else keys
+        client.execute_command("ACL", "SETUSER", "worker", "reset", "on", ">secret", "+@all", "&*", *rights)
+        if trouble == "another type":
+            client.set("celery-dlq", "x")
+        bed = Bed(server, tmp_path, url=server.url.replace("//", "//worker:secret@"))
+        with bed.worker(f"--pool={pool}", "--concurrency=2") as worker:
+            bed.send("refuse", "bad", 0)
+            bed.wait_for_notes("bad 0 False")
+            for number in range(5):
+                bed.send("work", f"o{number}")
+            bed.wait_for_notes(*(f"end o{number}" for number in range(5)))
+            wait_for(lambda: "celery-dlq" in worker.log() and "trying again" in worker.log(), "it is told")
+            wait_for(lambda: bed.held() == 1 and bed.waiting() == 0, "the message stays with the worker")
+            client.delete("celery-dlq")
+            client.execute_command("ACL", "SETUSER", "worker", "allkeys")
+            wait_for(lambda: [letter["reason"] for letter in bed.letters()] == ["Rejected"], "the letter")
+            bed.wait_until_settled()
+            assert worker.process.poll() is None
+            assert bed.notes().count("bad 0 False") == 1
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+@pytest.mark.parametrize("commands", ["hset", "rpop", "blmove", "zadd", "type", "eval evalsha script|load"])
+def test_p1_p5_a_right_that_is_gone_for_a_while_ends_no_worker(bed: Bed, pool: str, commands: str) -> None:
+    with bed.server.client() as client:
+        client.execute_command("ACL", "SETUSER", "worker", "reset", "on", ">secret", "+@all", "&*", "~*")
+        bed.url = bed.url.replace("//", "//worker:secret@")
+        with bed.worker(f"--pool={pool}", "--concurrency=2") as worker:
+            bed.send("work", "before")
+            bed.wait_for_notes("end before")
+            bed.wait_until_settled()
+            client.execute_command("ACL", "SETUSER", "worker", *(f"-{name}" for name in commands.split()))
+            bed.send_as_admin("work", "while")
+            wait_for(lambda: "; trying again" in worker.log() or "alkey does not hear" in worker.log(), "it is told")
+            client.execute_command("ACL", "SETUSER", "worker", "+@all")
+            bed.wait_for_notes("end while")
+            bed.wait_until_settled()
+            assert worker.process.poll() is None
+            assert bed.notes().count("begin while") == 1
+
+
+def test_p1_a_letter_that_finds_no_place_outlives_its_worker(bed: Bed) -> None:
+    with bed.server.client() as client:
+        client.set("celery-dlq", "x")
+        with bed.worker("--pool=solo") as first:
+            bed.send("refuse", "bad", 0)
+            bed.wait_for_notes("bad 0 False")
+            wait_for(lambda: "celery-dlq is a string" in first.log(), "it is told")
+            first.process.terminate()
+            first.process.wait(20)
+        assert bed.held() + bed.waiting() == 1
+        client.delete("celery-dlq")
+        with bed.worker("--pool=solo"):
+            wait_for(lambda: len(bed.letters()) == 1, "the letter")
+            bed.wait_until_settled()
+
+
 def test_priorities_come_in_steps_and_queues_get_a_share_each(bed: Bed) -> None:
     for number in range(3):
         for priority in (9, 6, 3, 0):

@@ -142,7 +142,7 @@ def test_p1_what_one_side_refuses_reaches_neither(valkey: Valkey) -> None:
         client.delete(OUTBOX)
         client.execute_command("ACL", "SETUSER", "caller", "on", ">secret", "~*", "+@all", "resetchannels")
         client.execute_command("AUTH", "caller", "secret")
-        with pytest.raises(Exception, match=r"NOPERM|permission"):
+        with pytest.raises(Exception, match="may not run PUBLISH on the channel"):
             hybrid_publish(client, 2, **call)
         assert client.keys("*") == []
         client.execute_command("ACL", "SETUSER", "caller", "allchannels")

@@ -71,15 +71,20 @@ class Batch:
         left = [number for number in range(len(self)) if number not in places]
         return self._pick(left)
 
-    def with_letters(self, places: Sequence[int], reason: str, texts: Sequence[bytes]) -> Batch:
+    def with_letters(self, places: Sequence[int], reasons: Sequence[bytes], texts: Sequence[bytes]) -> Batch:
         """With the letters of the messages at *places*, which Valkey refused, in their stead."""
         entries = list(self.entries)
-        for place, text in zip(places, texts, strict=True):
+        for place, reason, text in zip(places, reasons, texts, strict=True):
             refused = entries[place]
             assert isinstance(refused, Item)
             assert refused.refused is not None
-            entries[place] = refused.refused(reason, text.decode(errors="replace"))
+            entries[place] = refused.refused(reason.decode(), text.decode(errors="replace"))
         return Batch(self.partitions, self.ids, entries)
+
+    def last_cache_key(self) -> str:
+        """The last message's that has one, or empty."""
+        items = (entry for entry in reversed(self.entries) if isinstance(entry, Item))
+        return next((item.cache_key for item in items if item.cache_key), "")
 
     def plain(self) -> bool:
         """Whether all messages are nothing but entries for the target."""

@@ -1,8 +1,15 @@
--- A token bucket: each message that is taken costs a token. In front of a script that takes messages.
+-- A token bucket: each message that is taken costs a token. Behind preflight.lua, in front of a script that takes messages.
 -- The last of KEYS: the bucket, a hash. The last two of ARGV: tokens that come a second (0: no limit), most of them.
 local bucket, rate, burst = KEYS[#KEYS], tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
-local tokens, now
 local PATIENCE = 0.05 -- seconds' worth of tokens that an empty bucket collects, so that few calls move many messages
+local tokens, now, known
+if rate > 0 then
+  must_be(bucket, 'hash')
+  must_allow(bucket, 'HSET', bucket, 'tokens', '')
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+  known = refusal or redis.call('HMGET', bucket, 'tokens', 'at')
+end
 
 -- The limit holds messages back while *left* tokens are there. Returns in how many milliseconds to ask again.
 local function hold(left)
@@ -20,11 +27,8 @@ local function allowance(wanted)
   if rate == 0 then
     return wanted, 0
   end
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-  local known = redis.call('HMGET', bucket, 'tokens', 'at')
   tokens = burst
-  if known[1] then
+  if tonumber(known[1]) and tonumber(known[2]) then
     -- a clock that was set back brings nothing, and goes on from there
     local passed = math.max(0, now - tonumber(known[2]))
     tokens = math.min(burst, tonumber(known[1]) + passed * rate / 1000000)

@@ -76,9 +76,9 @@ class CutStore:
         self._bucket = bucket
         self._channel = channel
         self._limited_until = 0.0
-        self._cut = script(client, "bucket", *source.take, "cut", in_full=True)
-        self._commit = script(client, "commit", in_full=True)
-        self._reroute = script(client, "reroute", in_full=True)
+        self._cut = script(client, "preflight", "bucket", *source.take, "cut", in_full=True)
+        self._commit = script(client, "preflight", "commit", in_full=True)
+        self._reroute = script(client, "preflight", "reroute", in_full=True)
 
     def next(self, routing: Routing, floor: int, most: int, newest: Cut | None = None) -> list[Cut]:
         """A new cut, or none when there is nothing to send or the rate limit holds it back; or all that are in flight,
@@ -120,10 +120,10 @@ class CutStore:
         self._limited_until = time.monotonic() + milliseconds / 1000
         return _cuts(rows, entries, pending=bool(pending))
 
-    def commit(self, cut: Cut, announced: Sequence[bytes] = ()) -> int:
+    def commit(self, cut: Cut, announced: Sequence[bytes] = ()) -> tuple[int, str]:
         """Pulsar has *cut*, the oldest in flight: forget it, and publish *announced* on the line's channel.
 
-        Returns how many of *announced* no subscriber got.
+        Returns how many of *announced* no subscriber got, and why when the user may not publish there.
         """
         keys = [self._entries_key, self._cuts_key, self._lease.owner_key, self._lease.lease_key]
         arguments: list[str | bytes | int] = [
@@ -134,13 +134,13 @@ class CutStore:
             self._channel,
             *announced,
         ]
-        unheard = 0
         try:
-            unheard = int(self._commit(keys=keys, args=arguments))
+            unheard, refusal = self._commit(keys=keys, args=arguments)
         except ResponseError as error:
             raise_if_fenced(error)
+            raise
         self._source.committed()
-        return unheard
+        return unheard, refusal.decode(errors="replace")
 
     def reroute(self, cuts: Sequence[Cut], routings: Sequence[Routing], floor: int) -> list[Cut]:
         """Give *cuts*, which are all that are in flight, other routes and new ids above *floor*.

@@ -28,7 +28,7 @@ class DeliveredIds:
         self._client = client
         self._watermark_key = f"{prefix}:watermark"
         self._prefix = f"{prefix}:delivered:"
-        self._raise = script(client, "raise")
+        self._raise = script(client, "preflight", "raise")
 
     def key(self, partition: str) -> str:
         """The set of one partition."""

@@ -15,9 +15,7 @@ from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.scripts import script
 from headrace.bridge.target import Target
-
-WRONG_TYPE = "WrongType"
-"""Why a message becomes a letter whose key holds something else."""
+from headrace.process.permission import NOT_PERMITTED, is_not_permitted
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,9 @@ def refusal_of(error: ResponseError) -> str | None:
     """The reason in one word when Valkey itself is well and took nothing, which a person mends; else None."""
     if isinstance(error, OutOfMemoryError):
         return "ValkeyFull"
-    return WRONG_TYPE if str(error).startswith("WRONGTYPE") else None
+    if is_not_permitted(error):
+        return NOT_PERMITTED
+    return "WrongType" if str(error).startswith("WRONGTYPE") else None
 
 
 def _encode(position: Position | None) -> str:
@@ -65,6 +65,7 @@ class DeliveryStore:
         prefix: str,
         window_seconds: int,
         ttl_seconds: int,
+        cache_prefix: str = "",
         once: bool = True,
         spread: bool = False,
         replay: str = "",
@@ -75,15 +76,17 @@ class DeliveryStore:
         below the watermark: it has one of its own."""
         self._client = client
         watermark = f"{prefix}:replay:{replay}:watermark" if replay else f"{prefix}:watermark"
-        self._keys = [target.key, watermark, f"{prefix}:dead-letters"]
-        self._limit = target.limit
+        self._keys = [watermark if target.is_channel else target.key, watermark, f"{prefix}:dead-letters"]
+        self._limit = target.key if target.is_channel else target.limit
         self._window_seconds = window_seconds
         self._ttl_seconds = ttl_seconds
+        self._seen_prefix = f"{prefix}:seen:"
+        self._cache_witness = cache_prefix
         self._once = once
         self._bucket_key = bucket.key if bucket else f"{prefix}:rate"
         self._rate = bucket.arguments if bucket else (0, 0)
         self._ids = DeliveredIds(client, prefix) if spread and once else None
-        scripts = ("bucket", "spread" if self._ids else "ordered", *target.scripts, "deliver")
+        scripts = ("preflight", "bucket", "spread" if self._ids else "ordered", *target.scripts, "deliver")
         self._deliver = script(client, *scripts)
         self._marks: dict[str, Position] = {}
 
@@ -140,12 +143,13 @@ class DeliveryStore:
                 pushed = Counter(offered.partitions)
                 pushed.subtract(offered.partitions[place] for place in seen)
                 pushed.subtract(partition for partition, _ in offered.reasons())
+                self._cache_witness = offered.last_cache_key() or self._cache_witness
                 return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), refused, unheard, limited)
             if status == 0:
                 room, limited = answer[0], bool(answer[1])
             elif status == -3:
-                places, texts = answer
-                rest = rest.with_letters(places, WRONG_TYPE, texts)
+                places, reasons, texts = answer
+                rest = rest.with_letters(places, reasons, texts)
                 letters = [(rest.partitions[place], rest.entries[place]) for place in places]
                 refused += [(partition, entry) for partition, entry in letters if isinstance(entry, Item)]
             elif status == -2 and self._ids:
@@ -153,13 +157,13 @@ class DeliveryStore:
                 dropped += len(again)
                 rest = rest.without(again)
             else:
-                self._learn(answer)
+                self._learn(answer[0])
 
     def _call(self, batch: Batch, ends: dict[str, Position]) -> list[Any]:
         arguments: list[str | bytes | int] = [self._limit, len(ends)]
         for partition, end in ends.items():
             arguments += (partition, _encode(self._marks.get(partition)), _encode(end))
-        arguments += (len(batch), self._window_seconds, self._ttl_seconds)
+        arguments += (len(batch), self._window_seconds, self._ttl_seconds, self._seen_prefix, self._cache_witness)
         width = 1 if batch.plain() else 5
         arguments.append(width)
         if width == 1:

@@ -31,6 +31,7 @@ from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
+from headrace.process.permission import NOT_PERMITTED
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
@@ -177,7 +178,6 @@ class Inward:
             left, why = self._offer(rest, most)
             all_taken = len(rest) - len(left) >= most
             rest = left
-            self._health.connection("valkey", True)
             if rest and not all_taken and not self._hold(why, len(rest)):
                 return False
         for _, reason in reasons:
@@ -192,8 +192,13 @@ class Inward:
             if (refusal := refusal_of(error)) is None:
                 raise
             self._failures(self._subscription.label, refusal).inc()
+            why = f"Valkey refuses messages ({refusal}): {error}"
+            self._health.connection("valkey", refusal != NOT_PERMITTED)
+            self._health.refusal(self._name, why if refusal == NOT_PERMITTED else None)
             self._circuit.failed(error)
-            return batch, f"Valkey refuses messages: {error}"
+            return batch, why
+        self._health.connection("valkey", True)
+        self._health.refusal(self._name, None)
         self._circuit.succeeded()
         for partition, count in delivered.pushed.items():
             self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
@@ -262,6 +267,7 @@ class Inward:
         """Give the subscription up; what is not acknowledged comes again, and what was pushed is dropped."""
         self._unsettled.clear()
         self._in_flight(0)
+        self._health.refusal(self._name, None)
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             try:
@@ -289,6 +295,7 @@ def open_store(
         prefix=prefix,
         window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
         ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
+        cache_prefix=spec.cache.prefix if spec.cache else "",
         once=once,
         spread=spread,
         replay=replay,

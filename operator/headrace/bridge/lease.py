@@ -25,7 +25,7 @@ class Lease:
         """Whether this replica held it when it was last asked for; only the scripts know for sure."""
         self.owner_key = f"{prefix}:owner"
         self.lease_key = f"{prefix}:lease"
-        self._acquire = script(client, "acquire", in_full=True)
+        self._acquire = script(client, "preflight", "acquire", in_full=True)
         self._renew = script(client, "renew", in_full=True)
 
     def acquire(self) -> bool:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 
-from valkey.exceptions import ResponseError
-
 from headrace.bridge.breaker import State
 from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
 from headrace.bridge.cut import CUTS_IN_FLIGHT, Cut, CutStore
@@ -34,6 +32,7 @@ from headrace.bridge.shares import Share
 from headrace.bridge.source import open_source
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
+from headrace.process.permission import NOT_PERMITTED, reason_of
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
@@ -348,7 +347,7 @@ class Outward:
             self._hidden = self._hidden or error.hidden
             raise
         self._floor = max(self._floor, flight.cut.last)
-        self._metrics.unheard.inc(self._store.commit(flight.cut, self._announced(flight)))
+        self._commit(flight)
         self._too_large.clear()
         self._backoff.reset()
         self._patience.succeeded()
@@ -356,6 +355,15 @@ class Outward:
         self._side("pulsar", True)
         self._count(flight.frames, "success")
         self._metrics.seconds.observe(time.monotonic() - flight.began)
+
+    def _commit(self, flight: _Flight) -> None:
+        """Forget a cut that Pulsar has. Who may not announce it must not hold it up, but says so."""
+        unheard, refusal = self._store.commit(flight.cut, self._announced(flight))
+        self._metrics.unheard.inc(unheard)
+        if refusal:
+            self._metrics.side_failures.labels(side="valkey", reason=NOT_PERMITTED).inc()
+            if self._seldom(refusal):
+                _log.warning("%s: %d messages could not be announced: %s", self._name, unheard, refusal)
 
     def _announced(self, flight: _Flight) -> list[bytes]:
         """What the line's channel gets, in the order of the source."""
@@ -393,7 +401,7 @@ class Outward:
 
     def _away(self, side: str, error: Exception) -> None:
         self._side(side, False)
-        self._metrics.side_failures.labels(side=side, reason=_reason(error)).inc()
+        self._metrics.side_failures.labels(side=side, reason=reason_of(error)).inc()
         text = f"{type(error).__name__}: {error}"
         if isinstance(error, IncompatibleSchemaError):
             text = f"{self._line.sink_topic}: {SCHEMA_HINT}"
@@ -434,9 +442,3 @@ class Outward:
                 for _, message in frame.messages:
                     if message.reason is not None:
                         self._metrics.dead_letters.labels(reason=message.reason).inc()
-
-
-def _reason(error: Exception) -> str:
-    """Why a side does not serve us, in one word: Valkey's own, such as WRONGTYPE, or what the library calls it."""
-    word = str(error).partition(" ")[0]
-    return word if type(error) is ResponseError and word.isalpha() and word.isupper() else type(error).__name__

@@ -27,6 +27,8 @@ from headrace.process.letter_properties import JOURNEY, REPLAY, REPLAYS, is_ours
 from headrace.process.trace import TRACE
 
 LONGEST_KEY = 128
+MOST_FIELDS = 3900
+"""Valkey's Lua hands at most some 8000 arguments to one command, and a field of a stream's entry is two."""
 KEY_FIELD = "key"
 MESSAGE_ID_FIELD = "PULSAR_MESSAGE_ID"
 """Fields of a stream's entry beside its payload and the properties."""
@@ -80,7 +82,7 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str, replay: str) -> Callable
             entry = to_entry(message, identity, payload, properties, journey)
             if not expressions:
                 return entry
-            item = Item(entry)
+            item = Item(entry, refused=partial(letters.refused, message, identity))
             if deduplicate:
                 item.deduplication_key = f"{prefix}:seen:{_short(_select(deduplicate, value, message, properties))}"
                 if run := replay or journey.get(REPLAY):
@@ -89,7 +91,6 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str, replay: str) -> Callable
             if cache:
                 item.cache_key = cache_prefix + _select(cache, value, message, properties)
                 item.cache_value = payload
-                item.refused = partial(letters.refused, message, identity)
             return item
         except PoisonError as poison:
             return letters.dead(message, identity, poison.reason, str(poison))
@@ -169,6 +170,9 @@ def _fields_entry(payload_field: str) -> _ToEntry:
                 (PROPERTIES + property_name if property_name in taken else property_name).encode(),
                 value.encode(),
             )
+        if len(fields) > 2 * MOST_FIELDS:
+            text = f"it would be an entry of {len(fields) // 2} fields; at most {MOST_FIELDS} can be written at once."
+            raise PoisonError("TooManyFields", text)
         return row(fields)
 
     return entry

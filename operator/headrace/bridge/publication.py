@@ -22,6 +22,7 @@ from headrace.bridge.limits import (
     MAX_METADATA_CHARACTERS,
     MESSAGE_OVERHEAD_BYTES,
 )
+from headrace.process.lua import script_text
 
 MESSAGE_ID_SECONDS = 86_400
 """How long a message id is remembered by default: one day."""
@@ -206,4 +207,4 @@ def _publication(answer: list[int]) -> Publication:
 
 @cache
 def _script() -> str:
-    return Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+    return script_text("preflight", "publication", folders=(Path(__file__).parent,))

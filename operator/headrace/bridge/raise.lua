@@ -1,7 +1,16 @@
 -- Lift the watermark of one partition to where the subscription has acknowledged everything, and forget the ids below.
+-- Behind preflight.lua.
 -- KEYS: watermark hash, sorted set of ids    ARGV: partition, ledger, entry, index, the largest id that is forgotten
 -- Returns how many ids were forgotten.
-local old = redis.call('HGET', KEYS[1], ARGV[1])
+local watermark, ids = KEYS[1], KEYS[2]
+must_be(watermark, 'hash')
+must_be(ids, 'zset')
+must_allow(watermark, 'HSET', watermark, '', '')
+must_allow(ids, 'ZREMRANGEBYLEX', ids, '-', '+')
+if refusal then
+  return refusal
+end
+local old = redis.call('HGET', watermark, ARGV[1])
 if old then
   local ledger, entry = string.match(old, '^(-?%d+):(-?%d+):')
   local higher = tonumber(ARGV[2]) - tonumber(ledger)
@@ -9,5 +18,5 @@ if old then
     return 0
   end
 end
-redis.call('HSET', KEYS[1], ARGV[1], table.concat({ARGV[2], ARGV[3], ARGV[4]}, ':'))
-return redis.call('ZREMRANGEBYLEX', KEYS[2], '-', '[' .. ARGV[5])
+redis.call('HSET', watermark, ARGV[1], table.concat({ARGV[2], ARGV[3], ARGV[4]}, ':'))
+return redis.call('ZREMRANGEBYLEX', ids, '-', '[' .. ARGV[5])

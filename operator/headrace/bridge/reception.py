@@ -77,7 +77,7 @@ class Reception:
         self._state_key = f"{prefix}:received-state"
         # channels are the same in every database, keys are not
         self._marks = f"{prefix}:received-marks:{server.database}".encode()
-        self._put = script(self._valkey, "put")
+        self._put = script(self._valkey, "preflight", "put")
         self._health = health
         self._loop = "the loop of the channels"
         self._tick = health.loop(self._loop)
@@ -115,7 +115,7 @@ class Reception:
         commands: list[Command] = [("SUBSCRIBE", self._marks, *source.channels)]
         if source.patterns:
             commands.append(("PSUBSCRIBE", *source.patterns))
-        commands.append(("EVAL", script_text("join"), 1, self._state_key, self._marks))
+        commands.append(("EVAL", script_text("preflight", "join"), 1, self._state_key, self._marks))
         return commands
 
     def _receive(self, channels: ChannelReader) -> None:

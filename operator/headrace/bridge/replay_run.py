@@ -56,8 +56,8 @@ class RunStore:
         self._memory_key = f"{prefix}:replayed"
         self._current_key = f"{prefix}:replays"
         self._replay = replay
-        self._stage = script(client, "replay_stage")
-        self._note = script(client, "replay_note")
+        self._stage = script(client, "preflight", "replay_stage")
+        self._note = script(client, "preflight", "replay_note")
         self._fields: dict[str, str] = {}
 
     def load(self) -> None:

@@ -1,4 +1,4 @@
--- Hand letters on to their outboxes and remember how far the replay is: all or nothing.
+-- Hand letters on to their outboxes and remember how far the replay is: all or nothing. Behind preflight.lua.
 -- KEYS: owner, lease, the run's hash, sorted set of letters that were replayed lately, then the outboxes
 -- ARGV: token, lease milliseconds, field of the position, expected, new,
 --       matched, skipped, failed, replayed otherwise (to be added),
@@ -8,12 +8,30 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return redis.error_reply('FENCED another replica holds the lease')
 end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-local run, memory = KEYS[3], KEYS[4]
+local lease, run, memory = KEYS[2], KEYS[3], KEYS[4]
+must_be(run, 'hash')
+must_be(memory, 'zset')
+must_allow(lease, 'SET', lease, '', 'PX', '1')
+must_allow(run, 'HSET', run, '', '')
+must_allow(run, 'HINCRBY', run, 'replayed', '1')
+for _, field in ipairs({'matched', 'skipped', 'failed', 'replayed'}) do
+  must_count(run, field)
+end
+must_allow(memory, 'ZADD', memory, 'NX', '0', '')
+must_allow(memory, 'ZREMRANGEBYSCORE', memory, '-inf', '0')
+must_allow(memory, 'ZREMRANGEBYRANK', memory, '0', '-1')
+for number = 5, #KEYS do
+  must_be(KEYS[number], 'list')
+  must_allow(KEYS[number], 'LPUSH', KEYS[number], '')
+end
+if refusal then
+  return refusal
+end
+local now = redis.call('TIME')
+redis.call('SET', lease, ARGV[1], 'PX', ARGV[2])
 if (redis.call('HGET', run, ARGV[3]) or '') ~= ARGV[4] then
   return -1
 end
-local now = redis.call('TIME')
 local at = now[1] * 1000 + math.floor(now[2] / 1000)
 local staged = 0
 for index = 12, #ARGV, 3 do

@@ -8,13 +8,11 @@ import valkey
 from valkey.commands.core import Script
 from valkey.exceptions import ResponseError
 
+from headrace.process import lua
+
 
 class FencedError(Exception):
     """Another replica holds the lease; this one must stop writing at once."""
-
-
-ALLOWED_IN_FULL = "#!lua flags=allow-oom\n"
-"""Begins a script that a Valkey above its `maxmemory` runs too."""
 
 
 HERE = Path(__file__).parent
@@ -25,13 +23,12 @@ def script(client: valkey.Valkey, *names: str, in_full: bool = False, folder: Pa
 
     *in_full*: a full Valkey runs it too. For what moves messages away, which is what empties it.
     """
-    return client.register_script((ALLOWED_IN_FULL if in_full else "") + script_text(*names, folder=folder))
+    return client.register_script((lua.ALLOWED_IN_FULL if in_full else "") + script_text(*names, folder=folder))
 
 
 def script_text(*names: str, folder: Path = HERE) -> str:
     """The text of the `.lua` files *names*, one behind the other; what is not in *folder* is one of the bridge's."""
-    files = [folder / f"{name}.lua" for name in names]
-    return "\n".join((file if file.exists() else HERE / file.name).read_text(encoding="utf-8") for file in files)
+    return lua.script_text(*names, folders=(folder, HERE))
 
 
 def raise_if_fenced(error: ResponseError) -> None:

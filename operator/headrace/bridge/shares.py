@@ -55,7 +55,7 @@ class Shares:
         self._replica = secrets.token_hex(8)
         self._key = f"{prefix}:replicas"
         self._shards = shards
-        self._heartbeat: Any = script(server.client(), "heartbeat", in_full=True)
+        self._heartbeat: Any = script(server.client(), "preflight", "heartbeat", in_full=True)
         self._health = health
         self._stop = stop
         self._identity = identity

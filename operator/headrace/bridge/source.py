@@ -79,14 +79,14 @@ class StreamEntries:
     its producers cut short (``XADD … MAXLEN``) loses nothing that was taken.
     """
 
-    take: tuple[str, ...] = ("stream_group", "take_stream")
+    take: tuple[str, ...] = ("stream_id", "stream_group", "take_stream")
 
     def __init__(self, client: valkey.Valkey, spec: StreamSource, prefix: str, lease: Lease) -> None:
         self._client = client
         self._spec = spec
         self._state_key = f"{prefix}:cut-state"
         self._lease = lease
-        self._trim = script(client, "fence", "trim")
+        self._trim = script(client, "fence", "stream_id", "trim")
         self._trimmed = 0.0
         self.key = spec.key
         start = "0-0" if spec.initial_position is InitialPosition.EARLIEST else "$"

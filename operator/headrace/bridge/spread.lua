@@ -2,6 +2,13 @@
 -- raise.lua lifts the watermark over it. In front of deliver.lua.
 -- KEYS 4...: for each partition of the batch the sorted set of ids
 -- ARGV after the messages: for each partition the number of its messages, then their ids
+local function look_at_memory(fields)
+  for field = 1, fields do
+    must_be(KEYS[3 + field], 'zset')
+    must_allow(KEYS[3 + field], 'ZADD', KEYS[3 + field], '0', '')
+  end
+end
+
 local function ids_of(fields, tail)
   local found, at = {}, tail
   for field = 1, fields do
@@ -32,8 +39,6 @@ local function remember(fields, tail)
     for place, id in ipairs(ids) do
       scored[2 * place - 1], scored[2 * place] = 0, id
     end
-    for from = 1, #scored, 4000 do
-      redis.call('ZADD', KEYS[3 + field], unpack(scored, from, math.min(from + 3999, #scored)))
-    end
+    in_steps('ZADD', KEYS[3 + field], scored, 1, #scored)
   end
 end

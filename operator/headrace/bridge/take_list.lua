@@ -1,4 +1,10 @@
 -- How entries leave a list: from its right end. In front of cut.lua.
+local function look(source)
+  must_be(source, 'list')
+  must_allow(source, 'RPOP', source)
+  must_allow(source, 'RPUSH', source, '')
+end
+
 local function take(source, _, most, most_bytes)
   local entries, bytes = {}, 0
   while #entries < most do

@@ -25,18 +25,38 @@ local function claim(source, group, idle, entries)
   end
 end
 
-local function take(source, state, most, most_bytes)
+local pending, start = 0, nil
+
+local function look(source, state)
   local group, initial, idle = ARGV[9], ARGV[10], ARGV[11]
+  must_be(source, 'stream')
+  must_be(state, 'hash')
+  must_allow(source, 'XREADGROUP', 'GROUP', group, CONSUMER, 'STREAMS', source, '>')
+  must_allow(state, 'HSET', state, 'read', '')
+  if refusal then
+    return
+  end
   local asked = redis.pcall('XPENDING', source, group)
-  if asked.err then
-    if string.sub(asked.err, 1, 7) ~= 'NOGROUP' then
-      return asked
-    end
-    make_group(source, state, group, initial)
-    asked = {0}
+  if not asked.err then
+    pending = asked[1]
+  elseif string.sub(asked.err, 1, 7) == 'NOGROUP' then
+    start = beginning_of_group(source, state, group, initial)
+  else
+    refusal = asked
+  end
+  if pending > 0 then
+    must_allow(source, 'XAUTOCLAIM', source, group, CONSUMER, idle, '0-0')
+    must_allow(source, 'XACK', source, group, '0-0')
+  end
+end
+
+local function take(source, state, most, most_bytes)
+  local group, idle = ARGV[9], ARGV[11]
+  if start then
+    make_group(source, state, group, start)
   end
   local entries, bytes, newest = {}, 0, nil
-  if asked[1] > 0 then
+  if pending > 0 then
     claim(source, group, idle, entries)
     for _, entry in ipairs(entries) do
       bytes = bytes + #entry

@@ -20,6 +20,7 @@ class Target:
     """Most entries in it: of a list before messages wait, of a stream before the oldest go. 0: any number."""
     raw: bool = False
     """Whether entries are the payloads themselves."""
+    is_channel: bool = False
 
 
 def target_of(sink: ValkeySink) -> Target:
@@ -31,7 +32,8 @@ def target_of(sink: ValkeySink) -> Target:
     if sink.hash is not None:
         return Target(sink.hash.key, ("row", "target_hash"))
     if sink.pub_sub is not None:
-        return Target(sink.pub_sub.channel, ("target_channel",), raw=sink.pub_sub.envelope is Envelope.RAW)
+        raw = sink.pub_sub.envelope is Envelope.RAW
+        return Target(sink.pub_sub.channel, ("target_channel",), raw=raw, is_channel=True)
     assert sink.list is not None
     return Target(sink.list.key, ("target_list",), sink.list.max_depth or 0, raw=sink.list.envelope is Envelope.RAW)
 

@@ -1,10 +1,6 @@
--- Remove from a stream what every group of it has read and acknowledged.
+-- Remove from a stream what every group of it has read and acknowledged. Behind stream_id.lua.
 -- KEYS: stream
 -- Returns how many entries went.
-local function parts(id)
-  local milliseconds, number = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(milliseconds), tonumber(number)
-end
 local oldest
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local facts = {}
@@ -15,9 +11,7 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   if facts['pending'] > 0 then
     needed = redis.call('XPENDING', KEYS[1], facts['name'])[2]
   end
-  local milliseconds, number = parts(needed)
-  local least_milliseconds, least_number = parts(oldest or needed)
-  if milliseconds < least_milliseconds or (milliseconds == least_milliseconds and number < least_number) or not oldest then
+  if not oldest or before(needed, oldest) then
     oldest = needed
   end
 end

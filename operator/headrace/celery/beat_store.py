@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 import valkey
 
+from headrace.process.lua import script_text
+
 LEASE_MILLISECONDS = 6_000
 """How long a scheduler that is silent keeps the lease. One that was killed is replaced after this."""
 
@@ -60,7 +62,7 @@ class BeatStore:
         self._known: dict[str, bytes] = {}
         self._lease, self._states = f"{prefix}:beat:lease", f"{prefix}:beat"
         self._hold, self._leave, self._send = (
-            client.register_script((Path(__file__).parent / f"beat_{name}.lua").read_text(encoding="utf-8"))
+            client.register_script(script_text("preflight", f"beat_{name}", folders=(Path(__file__).parent,)))
             for name in ("hold", "leave", "send")
         )
 

@@ -23,13 +23,15 @@ from kombu.utils.functional import retry_over_time
 from kombu.utils.uuid import uuid as new_id
 from redis.exceptions import ReadOnlyError, RedisError
 
+from headrace.process.lua import script_text
+
 BATCH_SIZE = 500
 BATCH_BYTES = 4 * 1024 * 1024
 """A batch ends when its messages are longer together: the server does nothing else while it takes one."""
 MARK_SECONDS = 3600
 """How long Valkey remembers that it took a batch: by far longer than any policy of retries."""
 
-_SCRIPT = (Path(__file__).parent / "enqueue.lua").read_text(encoding="utf-8")
+_SCRIPT = script_text("preflight", "enqueue", folders=(Path(__file__).parent,))
 _ONE_CALL_ONLY = ("args", "kwargs", "task_id", "producer", "connection", "group_index")
 
 

@@ -17,6 +17,7 @@ from headrace.celery.transport.keys import Keys, Push, message_in, parts_of
 from headrace.celery.transport.link import STAGE
 from headrace.celery.transport.owner import stage
 from headrace.process.logs import Seldom
+from headrace.process.lua import script_text
 from headrace.process.stop import Backoff
 from headrace.process.valkey_server import ValkeyServer
 
@@ -38,9 +39,9 @@ class Ledger:
         self._window = window_seconds
         self._client: tuple[int, valkey.Valkey] | None = None
         self._seldom = Seldom()
-        folder = Path(__file__).parent
-        self._publish_once = (folder / "publish_once.lua").read_text(encoding="utf-8")
-        self._started_again = (folder / "started_again.lua").read_text(encoding="utf-8")
+        folders = (Path(__file__).parent,)
+        self._publish_once = script_text("preflight", "publish_once", folders=folders)
+        self._started_again = script_text("preflight", "started_again", folders=folders)
 
     def message(self, tag: object) -> bytes | None:
         """The message with the delivery tag *tag* as it lay in its queue, while our transport holds it."""

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from headrace.celery.transport import refusals
 from headrace.celery.transport.owner import counts
 
 TASK = ("name", "hostname", "queue_name")
@@ -92,5 +93,10 @@ class _TransportCounts(Collector):
             ),
             ("headrace_worker_fenced", "Acknowledgements that came after the lease ran out.", counts.fenced),
             ("headrace_worker_lease_lapses", "Leases of this pod that ran out.", counts.lapses),
+            (
+                "headrace_worker_refusals",
+                "Times that Valkey did not take a record, or a message back, or gave none of a list.",
+                refusals.count(),
+            ),
         ):
             yield CounterMetricFamily(name, text, value)

@@ -17,8 +17,10 @@ from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.objects import cached_property
 
+from headrace.process.lua import script_text
+
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss", "valkey-sentinel": "sentinel"}
-_STORE = (Path(__file__).parent / "store_state.lua").read_text(encoding="utf-8")
+_STORE = script_text("preflight", "store_state", folders=(Path(__file__).parent,))
 
 
 class _States:

@@ -33,5 +33,6 @@ class HandlerMetrics:
             **at,
         )
         self.gaps = Counter("headrace_worker_gaps", "Times when nobody was subscribed to the channels.", **at)
+        self.refusals = Counter("headrace_worker_refusals", "Times that Valkey did not take a record.", **at)
         self.outbox_length = Gauge("headrace_worker_outbox_length", "Records that the bridge has not taken yet.", **at)
         self.consumers = Gauge("headrace_worker_consumers", "1 while this pod takes messages.", **at)

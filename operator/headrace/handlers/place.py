@@ -115,7 +115,8 @@ class Entries:
         self._stream = stream
         self._consumer = f"headrace:{os.environ.get('HOSTNAME') or socket.gethostname()}"
         initial = "0-0" if stream.initial_position is InitialPosition.EARLIEST else "$"
-        self.kind = Kind(("stream_group", "stream"), stream.key, (stream.group, self._consumer, initial), prefix)
+        scripts = ("stream_id", "stream_group", "stream")
+        self.kind = Kind(scripts, stream.key, (stream.group, self._consumer, initial), prefix)
         self.read = reading.entries(stream)
 
     def waiting(self, client: valkey.Valkey) -> int | None:
@@ -133,7 +134,7 @@ class Entries:
         """Remove the consumers of pods that are gone, and what every group has acknowledged."""
         self._retire(client, "")
         if self._stream.trim and client.exists(self._stream.key):
-            script(client, "trim", in_full=True)(keys=[self._stream.key])
+            script(client, "stream_id", "trim", in_full=True)(keys=[self._stream.key])
 
     def leave(self, client: valkey.Valkey) -> None:
         """Remove our consumer."""

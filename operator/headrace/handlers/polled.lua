@@ -3,8 +3,14 @@
 local KIND, PREFIX = ARGV[3], ARGV[4]
 local number = 0
 
-local function check()
-  return wrong_type(KIND)
+local function look_at_forgetting()
+  must_allow(MESSAGES, 'HDEL', MESSAGES, '')
+  must_allow(BUSY, 'HDEL', BUSY, '')
+end
+
+local function look_at_keeping()
+  must_be(SOURCE, KIND)
+  must_allow(MESSAGES, 'HSET', MESSAGES, '', '')
 end
 
 local function keep(extra, body)
@@ -14,9 +20,11 @@ local function keep(extra, body)
   return id
 end
 
+-- nil for what was deleted, or is none of ours
 local function unpacked(id)
   local packed = redis.call('HGET', MESSAGES, id)
-  return packed and cmsgpack.unpack(packed)
+  local readable, message = pcall(cmsgpack.unpack, packed or '')
+  return readable and type(message) == 'table' and #message == 4 and message or nil
 end
 
 local function fetch(id)
@@ -38,21 +46,35 @@ local function forget(id)
   redis.call('HDEL', MESSAGES, id)
 end
 
--- Nothing was done with it: it lies again where it lay, unless something newer lies there.
+-- Nothing was done with it: it lies again where it lay, unless something newer lies there. Returns whether it does, and
+-- Valkey's error when it takes nothing there now.
 local function put_back(id)
-  local kind, key, extra, body = unpack(unpacked(id))
-  if kind == 'list' then
-    return type(redis.pcall('RPUSH', key, body)) == 'number'
-  elseif kind == 'zset' then
-    return redis.pcall('ZADD', key, 'NX', extra, body) == 1
+  local message = unpacked(id)
+  if not message then
+    return true
   end
-  return redis.pcall('HSETNX', key, extra, body) == 1
+  local kind, key, extra, body = unpack(message)
+  local answer
+  if kind == 'list' then
+    answer = redis.pcall('RPUSH', key, body)
+  elseif kind == 'zset' then
+    answer = redis.pcall('ZADD', key, 'NX', extra, body)
+  else
+    answer = redis.pcall('HSETNX', key, extra, body)
+  end
+  if type(answer) == 'table' then
+    return false, answer.err
+  end
+  return answer > 0
 end
 
 local function rest()
 end
 
 local function refresh()
+end
+
+local function begin()
 end
 
 local function adopt()

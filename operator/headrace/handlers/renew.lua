@@ -1,4 +1,8 @@
 -- Keep what we hold.    ARGV 6...: ids
+must_allow(LEASES, 'ZADD', LEASES, 'XX', '0', '')
+if refusal then
+  return refusal
+end
 for index = 6, #ARGV do
   local id = ARGV[index]
   if mine(id) then

@@ -6,7 +6,7 @@ import itertools
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,16 @@ class Settling(StrEnum):
     DONE = "done"
     RETRY = "retry"
     BACK = "back"
+
+
+class Settled(IntEnum):
+    """What a verdict came to; the numbers are settle.lua's."""
+
+    LOST = 0
+    """Another process has the message, or had it: nothing was done, nor recorded."""
+    DONE = 1
+    REFUSED = 2
+    """Valkey does not take its record: nothing was done, and it is still ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ class Reservations:
         self._keys = [kind.key, *(f"{kind.prefix}:{name}" for name in names)]
         self._lists = list(lists)
         self._take, self._settle, self._renew = (
-            script(client, "reservation", *kind.scripts, name, in_full=True, folder=HERE)
+            script(client, "preflight", "reservation", *kind.scripts, name, in_full=True, folder=HERE)
             for name in ("take", "settle", "renew")
         )
 
@@ -105,12 +115,13 @@ class Reservations:
         if wanted:
             self._renew(keys=self._keys, args=[*self._arguments(), *wanted])
 
-    def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
-        """Settle messages; of each whether it was still ours. Nothing is done, nor recorded, of one that was not."""
+    def settle(self, verdicts: Sequence[Verdict]) -> tuple[list[Settled], str]:
+        """Settle messages: what each verdict came to, and what Valkey refused of it."""
         arguments: list[Any] = list(self._arguments())
         for one in verdicts:
             arguments += (one.id, one.settling.value, one.wait_milliseconds, one.list_number, one.record)
-        return [bool(each) for each in self._settle(keys=[*self._keys, *self._lists], args=arguments)]
+        *settled, problem = self._settle(keys=[*self._keys, *self._lists], args=arguments)
+        return list(map(Settled, settled)), problem.decode(errors="replace")
 
     def _arguments(self) -> tuple[str | int, ...]:
         first, second, third = self._kind.arguments

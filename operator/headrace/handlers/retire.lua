@@ -3,6 +3,9 @@
 -- Returns how many went.
 local OURS, WAITING, removed = 'headrace:', 'headrace:waiting', 0
 local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
+if consumers.err and not (string.find(consumers.err, 'no such key', 1, true) or string.find(consumers.err, '^NOGROUP')) then
+  return consumers
+end
 for _, consumer in ipairs(consumers.err and {} or consumers) do
   local facts = {}
   for index = 1, #consumer, 2 do

@@ -13,7 +13,7 @@ from headrace.handlers.judgement import Fate, Judge, Judgement
 from headrace.handlers.metrics import HandlerMetrics
 from headrace.handlers.place import Place
 from headrace.handlers.reading import UnreadableError
-from headrace.handlers.reservations import Delivery, Reservations, Settling, Verdict
+from headrace.handlers.reservations import Delivery, Reservations, Settled, Settling, Verdict
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
@@ -25,6 +25,8 @@ TURN_SECONDS = 0.5
 ORPHANS_SECONDS = 2.0
 DUE_SECONDS = 1.0
 """How often it is looked whose lease or wait is over, however seldom for new messages."""
+REFUSED_SECONDS = 1.0
+"""How often a record is offered again that Valkey does not take."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,9 @@ class Runner:
         self._batch_size = batch_size
         self._running: dict[str, Delivery] = {}
         self._judged: list[Judgement] = []
+        self._refused: list[Judgement] = []
+        """Whose records Valkey does not take."""
+        self._offered = 0.0
         self._not_before = 0.0
         self._fresh_at = 0.0
         self._orphans_at = 0.0
@@ -65,7 +70,7 @@ class Runner:
 
     def held(self) -> list[str]:
         """The ids of all that is not settled; for the thread that renews the leases."""
-        return [*list(self._running), *[judged.verdict.id for judged in list(self._judged)]]
+        return [*list(self._running), *[judged.verdict.id for judged in [*self._judged, *self._refused]]]
 
     def run(self) -> None:
         """Work until the stop."""
@@ -77,7 +82,7 @@ class Runner:
         """Let what runs end, for at most so long; what still runs then is handed back."""
         _log.info("stopping; running messages have %d s", seconds)
         deadline = time.monotonic() + seconds
-        while (self._running or self._judged) and time.monotonic() < deadline:
+        while (self._running or self._judged or self._refused) and time.monotonic() < deadline:
             self._turn(taking=False)
         self._hand_back()
         self._health.done(LOOP)
@@ -88,7 +93,7 @@ class Runner:
             self._judge_end(ended)
         try:
             self._settle()
-            if taking and len(self._running) < self._concurrency and time.monotonic() >= self._not_before:
+            if taking and self._free() > 0 and time.monotonic() >= self._not_before:
                 self._take()
             self._backoff.reset()
             self._health.connection("valkey", True)
@@ -104,14 +109,18 @@ class Runner:
 
     def _patience(self, taking: bool) -> float:
         """How long to wait for a handler to end."""
-        if self._judged or (not self._running and not taking):
+        if self._judged or not (self._running or self._refused or taking):
             return 0.0
-        if taking and len(self._running) < self._concurrency:
+        if taking and self._free() > 0:
             return min(max(0.0, self._not_before - time.monotonic()), TURN_SECONDS)
         return TURN_SECONDS
 
+    def _free(self) -> int:
+        """How many more messages may be begun. What cannot be settled counts, or there would be ever more of it."""
+        return self._concurrency - len(self._running) - len(self._refused)
+
     def _take(self) -> None:
-        most = min(self._batch_size, self._concurrency - len(self._running))
+        most = min(self._batch_size, self._free())
         now = time.monotonic()
         orphans = self._place.has_orphans and now >= self._orphans_at
         fresh = now >= self._fresh_at
@@ -157,14 +166,33 @@ class Runner:
         self._running.pop(judged.verdict.id, None)
 
     def _settle(self) -> None:
-        if not self._judged:
-            return
         judged = list(self._judged)
-        ours = self._reservations.settle([each.verdict for each in judged])
-        del self._judged[: len(judged)]
+        due = time.monotonic() - self._offered > REFUSED_SECONDS
+        again = self._refused if due else []
+        if not judged and not again:
+            return
+        self._offered = time.monotonic() if due else self._offered
+        every = [*again, *judged]
+        settled, problem = self._reservations.settle([each.verdict for each in every])
+        pairs = list(zip(every, settled, strict=True))
+        refused = [each for each, came_to in pairs if came_to is Settled.REFUSED]
+        self._refused = refused if due else [*self._refused, *refused]
+        del self._judged[: len(judged)]  # last, for the leases of both are renewed
         self._metrics.in_flight.set(len(self._running))
-        for each, was_ours in zip(judged, ours, strict=True):
-            self._count(each, was_ours)
+        self._tell_refused(problem)
+        for each, came_to in pairs:
+            if came_to is not Settled.REFUSED:
+                self._count(each, came_to is Settled.DONE)
+
+    def _tell_refused(self, problem: str) -> None:
+        if not self._refused:
+            self._health.refusal(LOOP, None)
+            return
+        self._metrics.refusals.inc()
+        text = f"Valkey does not take the records of {len(self._refused)} messages: {problem}"
+        self._health.refusal(LOOP, text)
+        if self._seldom(problem):
+            _log.warning("%s; trying again", text)
 
     def _count(self, judged: Judgement, was_ours: bool) -> None:
         metrics, identity = self._metrics, judged.verdict.id
@@ -187,8 +215,8 @@ class Runner:
         try:
             self._settle()
             if verdicts:
-                self._reservations.settle(verdicts)
-                _log.info("%d messages were handed back", len(verdicts))
+                _, problem = self._reservations.settle(verdicts)
+                _log.info("%d messages were handed back %s", len(verdicts), f"({problem})" if problem else "")
         except VALKEY_TROUBLE as error:
             _log.warning("valkey is away (%s); what is not done is taken over when its leases end", error)
 

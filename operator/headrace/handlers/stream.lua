@@ -2,19 +2,30 @@
 -- ARGV 3...: group, consumer, where a new group begins
 local GROUP, CONSUMER, INITIAL = ARGV[3], ARGV[4], ARGV[5]
 local WAITING, PAGE = 'headrace:waiting', 100
+local missing -- where the group begins that is to be made
 
-local function check()
-  local problem = wrong_type('stream')
-  if problem then
-    return problem
+local function look_at_source()
+  must_be(SOURCE, 'stream')
+  must_allow(SOURCE, 'XREADGROUP', 'GROUP', GROUP, CONSUMER, 'STREAMS', SOURCE, '>')
+  must_allow(SOURCE, 'XCLAIM', SOURCE, GROUP, CONSUMER, '0', '0-0')
+  must_allow(SOURCE, 'XPENDING', SOURCE, GROUP)
+  must_allow(LEASES, 'ZSCORE', LEASES, '')
+  must_allow(ATTEMPTS, 'HSETNX', ATTEMPTS, '', '')
+  must_allow(MESSAGES, 'HSET', MESSAGES, 'read', '')
+  if refusal then
+    return
   end
   local asked = redis.pcall('XPENDING', SOURCE, GROUP)
-  if asked.err then
-    if string.sub(asked.err, 1, 7) ~= 'NOGROUP' then
-      return asked.err
-    end
-    make_group(SOURCE, MESSAGES, GROUP, INITIAL)
+  if asked.err and string.sub(asked.err, 1, 7) == 'NOGROUP' then
+    missing = beginning_of_group(SOURCE, MESSAGES, GROUP, INITIAL)
+  elseif asked.err then
+    refusal = asked
   end
+end
+
+local function look_at_forgetting()
+  must_allow(SOURCE, 'XACK', SOURCE, GROUP, '0-0')
+  must_allow(SOURCE, 'XCLAIM', SOURCE, GROUP, WAITING, '0', '0-0', 'JUSTID')
 end
 
 local function size_of(fields)
@@ -27,7 +38,7 @@ end
 
 -- FORCE: also what a group that was destroyed had pending, for our own list of leases still has it.
 local function fetch(id)
-  local found = redis.call('XCLAIM', SOURCE, GROUP, CONSUMER, 0, id, 'FORCE')[1]
+  local found = redis.pcall('XCLAIM', SOURCE, GROUP, CONSUMER, 0, id, 'FORCE')[1] -- an error for what is no id
   if found then
     return SOURCE, '', found[2], size_of(found[2])
   end
@@ -47,6 +58,12 @@ local function fresh(most, hand, full)
     end
     most = most - #found
     count = math.min(most, 16)
+  end
+end
+
+local function begin()
+  if missing then
+    make_group(SOURCE, MESSAGES, GROUP, missing)
   end
 end
 

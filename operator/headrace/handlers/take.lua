@@ -5,22 +5,26 @@
 local most, room = tonumber(ARGV[6]), tonumber(ARGV[7])
 local rows, bytes = {}, 0
 
+look_at_books()
+must_allow(LEASES, 'ZRANGEBYSCORE', LEASES, '-inf', '0')
+look_at_source()
+if refusal then
+  return refusal
+end
+
 local function full()
   return bytes >= room
 end
 
 local function hand(id, key, extra, payload, size)
-  local attempt = redis.call('HINCRBY', ATTEMPTS, id, 1)
+  local attempt = count_attempt(id, 1)
   redis.call('HSET', OWNERS, id, OWNER)
   redis.call('ZADD', LEASES, whole(NOW + LEASE), id)
   rows[#rows + 1] = {id, attempt, key, extra, payload}
   bytes = bytes + size
 end
 
-local problem = check()
-if problem then
-  return redis.error_reply(problem)
-end
+begin()
 local deleted, cursor = {}, ''
 if ARGV[8] ~= '' then
   cursor = adopt(ARGV[8])

@@ -1,4 +1,10 @@
 -- New messages of a sorted set: what is due.
+local function look_at_source()
+  look_at_keeping()
+  must_allow(SOURCE, 'ZRANGEBYSCORE', SOURCE, '-inf', '0')
+  must_allow(SOURCE, 'ZREM', SOURCE, '')
+end
+
 local function fresh(most, hand, full)
   local due = string.format('%.3f', NOW / 1000 * tonumber(ARGV[5]))
   local found = redis.call('ZRANGEBYSCORE', SOURCE, '-inf', due, 'WITHSCORES', 'LIMIT', 0, most)

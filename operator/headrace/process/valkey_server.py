@@ -11,6 +11,7 @@ from valkey.exceptions import ValkeyError
 
 from headrace.api.connection import ValkeyConnection
 from headrace.process.configuration import Secrets
+from headrace.process.permission import Client
 
 SOCKET_TIMEOUT_SECONDS = 10.0
 """No command of ours blocks for longer; a half-open connection shows after this."""
@@ -50,7 +51,7 @@ class ValkeyServer:
         tls: Any = (
             {"ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_ca_certs": self.ca_file} if self.tls else {}
         )
-        return valkey.Valkey(
+        return Client(
             host=self.host,
             port=self.port,
             db=self.database,

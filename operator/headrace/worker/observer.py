@@ -14,6 +14,7 @@ from valkey.exceptions import ValkeyError
 
 from headrace.api import task_count
 from headrace.celery.context import Context
+from headrace.celery.transport import refusals
 from headrace.celery.watchdog import HOUR_SECONDS, RESTARTS_PER_HOUR, Remedy, Watchdog
 from headrace.process.configuration import leave_word
 from headrace.process.logs import Seldom
@@ -56,6 +57,7 @@ class Observer:
             try:
                 waiting = self._look()
                 health.connection("valkey", True)
+                health.refusal("the transport", "; ".join(refusals.present()) or None)
                 self._watch(waiting)
             except (ValkeyError, OSError) as error:
                 health.connection("valkey", False)

@@ -12,8 +12,9 @@ from typing import Any
 
 from kombu.exceptions import ChannelError
 from kombu.transport import redis as kombu_redis
+from redis import exceptions
 
-from headrace.celery.transport import letter, stock
+from headrace.celery.transport import letter, refusals, stock
 from headrace.celery.transport.keys import DEFAULT_PREFIX, Keys, parts_of, tag_of
 from headrace.celery.transport.letter import Refusal
 from headrace.celery.transport.message import NotAMessageError, marked, payload_of
@@ -60,6 +61,8 @@ class Channel(kombu_redis.Channel):
         self._empty = False
         self._polled = self._adopted = float("-inf")
         self._turns = 0
+        self._not_before = 0.0
+        self._name = f"channel {id(self)}"
         super().__init__(*args, **kwargs)
         self._write_letter = letter.writers.get(self.key_prefix) or letter.writer(self.dead_letter_key)
         try:
@@ -100,7 +103,19 @@ class Channel(kombu_redis.Channel):
         return delivered
 
     def _fill(self) -> bool:
-        """Take messages for the free credit; whether there are some."""
+        """Take messages for the free credit; whether there are some. A Valkey that refuses is asked again later."""
+        if time.monotonic() < self._not_before:
+            return False
+        try:
+            found = self._take()
+        except exceptions.ResponseError as error:
+            self._not_before = time.monotonic() + POLL_SECONDS
+            refusals.note(self._name, refusals.LISTS, str(error))
+            return False
+        refusals.note(self._name, refusals.LISTS, "")
+        return found
+
+    def _take(self) -> bool:
         owner = self._owner
         if not self._orders:
             if owner is not None and owner.pending:
@@ -110,7 +125,7 @@ class Channel(kombu_redis.Channel):
             owner = self._own()
         credit = self.qos.credit()
         now = time.monotonic()
-        if self._empty and now - self._polled > POLL_SECONDS and len(self._orders[0].keys) > WAITERS:
+        if self._empty and now - self._polled > POLL_SECONDS and not self._has_waiters():
             self._empty = False
         if (credit <= 0 or self._empty) and not owner.pending:
             return False
@@ -123,6 +138,10 @@ class Channel(kombu_redis.Channel):
             if self._empty:
                 self._wait()
         return bool(found)
+
+    def _has_waiters(self) -> bool:
+        """Whether somebody waits at each list."""
+        return len(self._orders[0].keys) <= WAITERS and not any(waiter.refused for waiter in self._waiters.values())
 
     def _own(self) -> Owner:
         self._ready.clear()  # of an owner that lapsed: others have them now
@@ -147,6 +166,7 @@ class Channel(kombu_redis.Channel):
             self._empty = False
         elif self._empty:
             waiter.wait()
+        refusals.note(self._name, refusals.WAITING, waiter.refused)
 
     def drop_overdue_waiters(self) -> None:
         """Give up connections that do not answer any more; raises what redis-py raises when one cannot be made anew."""
@@ -255,7 +275,8 @@ class Channel(kombu_redis.Channel):
         if now - self._adopted > 60 and self.active_queues:
             self._adopted = now
             seconds = self.adopt_stock_unacked_seconds
-            stock.adopt(self, self.visibility_timeout if seconds is None else seconds)
+            problem = stock.adopt(self, self.visibility_timeout if seconds is None else seconds)
+            refusals.note(self._name, refusals.STOCK, problem)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """The message is done; with *multiple* all before it are, too."""
@@ -287,6 +308,7 @@ class Channel(kombu_redis.Channel):
         for waiter in self._waiters.values():
             waiter.close()
         self._waiters.clear()
+        refusals.forget(self._name)
         try:
             super().close()
         finally:  # it may fail while Valkey is away

@@ -14,6 +14,8 @@ from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from headrace.process.lua import ALLOWED_IN_FULL, script_text
+
 
 @dataclass(frozen=True)
 class Script:
@@ -26,12 +28,13 @@ class Script:
         object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
 
     @classmethod
-    def named(cls, name: str) -> Script:
-        """The script in ``<name>.lua``."""
-        return cls((Path(__file__).parent / f"{name}.lua").read_text(encoding="utf-8"))
+    def of(cls, *names: str) -> Script:
+        """The script of the files ``<name>.lua``, which a full Valkey runs too."""
+        return cls(ALLOWED_IN_FULL + script_text(*names, folders=(Path(__file__).parent,)))
 
 
-RESERVE, KEEP, RELEASE, STAGE, ADOPT = map(Script.named, ("reserve", "keep", "release", "stage", "adopt"))
+RESERVE, KEEP, RELEASE = (Script.of("preflight", "holding", name) for name in ("reserve", "keep", "release"))
+STAGE, ADOPT = Script.of("stage"), Script.of("preflight", "adopt")
 
 
 class Link:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from redis import exceptions
 
+from headrace.celery.transport import refusals
 from headrace.celery.transport.keys import Keys, Push
 from headrace.celery.transport.link import KEEP, RELEASE, RESERVE, Link
 from headrace.celery.transport.settlement import Kind, Settlement, Settlements, arguments
@@ -106,6 +107,8 @@ class Owner:
         self._number = 1
         self._pid = os.getpid()
         self._settlements = Settlements()
+        self._refused = Settlements()
+        """Those that Valkey does not take now; they are offered again when the lease is renewed."""
         self._stages: dict[int, Push] = {}
         self._applied = 0
         self._armed = self._doubtful = self._closing = self._ended = False
@@ -167,7 +170,10 @@ class Owner:
     def valid(self) -> bool:
         """Whether what is held is still this owner's; asks Valkey when this process stood still for long."""
         if time.monotonic() - self._renewed > self._period * 2.5:
-            self._keep(self._link)
+            try:
+                self._keep(self._link)
+            except exceptions.ResponseError as error:  # it does not say, so nothing may be begun
+                raise exceptions.ConnectionError(f"Valkey does not renew a lease: {error}") from error
         return not self.lapsed
 
     def reserve(self, lists: Lists, most: int) -> list[Reservation]:
@@ -188,7 +194,7 @@ class Owner:
                 self._doubtful = True  # messages may have been taken that nobody here knows of
                 raise
             queues, reservations = lists.queues, []
-            for place in range(1, len(found), 3):
+            for place in range(0, len(found), 3):
                 one = Reservation(first, queues[found[place] - 5], found[place + 1], found[place + 2])
                 self.held[first] = one
                 reservations.append(one)
@@ -204,19 +210,43 @@ class Owner:
             self._settlements.put_back(taken)
             raise
         self._applied += 1
-        if found[0] < 0:
-            self._lapse(len(taken))
-            return [0]
-        counts.fenced += found[0]
-        return found
+        lost, *rest = found
+        if lost < 0:
+            self._lapse(len(taken) + len(self._refused.take()))
+            return []
+        counts.fenced += lost
+        unsettled, why, *messages = rest
+        numbers = set(map(int, unsettled))
+        for one in taken:
+            if one.number in numbers:
+                self._refused.add(one)
+        if numbers or not self._refused:
+            self._note(refusals.RECORDS, why if numbers else b"")
+        if lists is not NOTHING:
+            self._note(refusals.LISTS, b"" if numbers else why)
+        return messages
+
+    def _note(self, what: str, why: bytes) -> None:
+        refusals.note(self.identity, what, why)
+
+    def _offer_again(self) -> None:
+        """Tell Valkey once more what it did not take."""
+        if self._refused and self._lock.acquire(blocking=False):
+            try:
+                self._settlements.put_back(self._refused.take())
+            finally:
+                self._lock.release()
+            self._armed = True
+            self._event.set()
 
     def _release(self) -> None:
         """Give back what is neither held nor settled: nobody here knows of it. A closed owner that has nothing ends."""
-        keep = {*self.held, *self._settlements.numbers()}
+        keep = {*self.held, *self._settlements.numbers(), *self._refused.numbers()}
         last = self._closing and not keep
-        self._link.call(RELEASE, self._heads[:3], [self.identity, int(last), *keep])
-        self._doubtful = False
-        if last:
+        _, stuck, why = self._link.call(RELEASE, self._heads[:3], [self.identity, int(last), *keep])
+        self._note(refusals.UNKNOWN, why)
+        self._doubtful = stuck > 0
+        if last and not stuck:
             self._ended = True
             _owners.pop(self.identity, None)
 
@@ -230,10 +260,11 @@ class Owner:
     def _keep(self, link: Link, *, new: bool = False) -> None:
         heads = [self.keys.owners, self.keys.deliveries, self.keys.looked]
         fixed = [self.identity, self._lease_millis, int(new), self.keys.unacked_of, self.keys.staged_of]
-        restored = link.call(KEEP, heads, [*fixed, GRACE_MILLIS, REMEMBER_SECONDS])
+        restored, *rest = link.call(KEEP, heads, [*fixed, GRACE_MILLIS, REMEMBER_SECONDS])
         if restored < 0:
-            self._lapse(0)
+            self._lapse(len(self._refused.take()))
             return
+        self._note(refusals.ORPHANS, rest[1])
         self._renewed = time.monotonic()
         if restored:
             counts.restored += restored
@@ -253,9 +284,11 @@ class Owner:
             if time.monotonic() >= due or time.monotonic() - self._renewed > self._period:
                 if self._try(lambda: self._keep(self._keeping)):
                     due = time.monotonic() + self._period
+                    self._offer_again()
                 else:
                     time.sleep(RETRY_SECONDS)
         self._keeping.close()
+        refusals.forget(self.identity)
         _owners.pop(self.identity, None)
 
     def _tell_when_late(self) -> None:

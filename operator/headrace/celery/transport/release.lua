@@ -1,30 +1,26 @@
-#!lua flags=allow-oom
--- Give back what the owner holds, as if it had never been taken; some of it may be kept.
+-- Give back what the owner holds, as if it had never been taken; some of it may be kept. Behind holding.lua.
 -- KEYS: owners, the owner's reservations, its staged records    ARGV: owner, 1 when it ends, numbers to keep
--- Returns how many were given back.
+-- Returns how many were given back, how many found no place (the owner does not end then), and why not.
+local owners, unacked, staged = KEYS[1], KEYS[2], KEYS[3]
+must_be(unacked, 'hash')
+must_be(staged, 'hash')
+must_allow(unacked, 'HDEL', unacked, '')
+must_allow(staged, 'HDEL', staged, '')
+if ARGV[2] == '1' then
+  must_be(owners, 'zset')
+  must_allow(owners, 'ZREM', owners, '')
+end
+if refusal then
+  return refusal
+end
 local keep = {}
 for place = 3, #ARGV do
   keep[ARGV[place]] = true
 end
-local held = redis.call('HGETALL', KEYS[2])
-local numbers, values = {}, {}
-for place = 1, #held, 2 do
-  if not keep[held[place]] then
-    local number = tonumber(held[place])
-    numbers[#numbers + 1] = number
-    values[number] = held[place + 1]
-  end
+local done, stuck, why = give_back(unacked, keep, function(number)
+  redis.call('HDEL', staged, number)
+end)
+if ARGV[2] == '1' and stuck == 0 then
+  redis.call('ZREM', owners, ARGV[1])
 end
-table.sort(numbers, function(a, b) return a > b end) -- so that the oldest comes out first
-for _, number in ipairs(numbers) do
-  local value = values[number]
-  local colon = string.find(value, ':', 1, true)
-  local size = tonumber(string.sub(value, 1, colon - 1))
-  redis.call('RPUSH', string.sub(value, colon + 1, colon + size), string.sub(value, colon + size + 1))
-  redis.call('HDEL', KEYS[2], number)
-  redis.call('HDEL', KEYS[3], number)
-end
-if ARGV[2] == '1' then
-  redis.call('ZREM', KEYS[1], ARGV[1])
-end
-return #numbers
+return {done, stuck, why}

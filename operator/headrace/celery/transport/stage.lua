@@ -1,4 +1,3 @@
-#!lua flags=allow-oom
 -- Keep a record until its message is acknowledged; what an earlier run left is replaced.
 -- KEYS: the owner's reservations, its staged records    ARGV: number, the record with its list, mark and window
 -- Returns 0 when the message is not the owner's any more.

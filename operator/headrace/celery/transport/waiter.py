@@ -6,6 +6,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from redis import exceptions
+
+REFUSED_SECONDS = 1.0
+"""Valkey is not asked again for so long when it refused to wait."""
+
 
 class Waiter:
     """Waits, on a connection of its own, until a list has an entry, and leaves it there.
@@ -17,6 +22,9 @@ class Waiter:
         self.key = key
         self.connection: Any = pool.get_connection()
         self.since: float | None = None
+        self.refused = ""
+        """Why Valkey does not wait at this list, when it does not."""
+        self._not_before = 0.0
         self._pool = pool
         self._timeout = timeout_seconds
 
@@ -26,7 +34,9 @@ class Waiter:
         return self.since is not None
 
     def wait(self) -> None:
-        """Begin to wait."""
+        """Begin to wait, unless Valkey refused it just now."""
+        if time.monotonic() < self._not_before:
+            return
         self.connection.send_command("BLMOVE", self.key, self.key, "RIGHT", "RIGHT", self._timeout)
         self.since = time.monotonic()
 
@@ -34,7 +44,16 @@ class Waiter:
         """The answer: whether there is an entry."""
         self.since = None
         try:
-            return self.connection.read_response() is not None
+            found = self.connection.read_response() is not None
+            self.refused = ""
+            return found
+        except exceptions.ReadOnlyError:
+            self.connection.disconnect()
+            raise
+        except exceptions.ResponseError as error:
+            self.refused = f"{self.key}: {error}"
+            self._not_before = time.monotonic() + REFUSED_SECONDS
+            return False
         except BaseException:
             self.connection.disconnect()
             raise
