@@ -139,6 +139,16 @@ def skip_all(broker: Pulsar, topic: str) -> None:
     _admin(broker, "POST", f"{admin_path(topic)}/subscription/keeper/skip_all")
 
 
+def skip(broker: Pulsar, topic: str, name: str, count: int) -> None:
+    """Take *count* entries away that a subscription has not read."""
+    _admin(broker, "POST", f"{admin_path(topic)}/subscription/{name}/skip/{count}")
+
+
+def expire(broker: Pulsar, topic: str, name: str) -> None:
+    """Let the messages of a subscription expire that are older than a second."""
+    _admin(broker, "POST", f"{admin_path(topic)}/subscription/{name}/expireMessages/1")
+
+
 def rewind(broker: Pulsar, topic: str, subscription: str) -> None:
     """Move a subscription's cursor back to the topic's beginning."""
     _admin(broker, "POST", f"{admin_path(topic)}/subscription/{subscription}/resetcursor/0")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from headrace.bridge.batch import Batch
+from headrace.bridge.cursor import Place
 from headrace.bridge.durability import Settlement
 from headrace.bridge.pulsar_library import Consumer, MessageId
+from headrace.bridge.raw_entry import EntryId
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ class Acknowledgements:
     def __bool__(self) -> bool:
         return bool(self._settlement)
 
-    def add(self, batch: Batch) -> None:
-        """*batch* was pushed just now."""
-        ids = batch.ids if self._individual else batch.last().values()
+    def add(self, batch: Batch, ceilings: Mapping[str, Place] | None = None) -> None:
+        """*batch* was pushed just now. *ceilings*: for some partitions the entry that must not be acknowledged yet."""
+        ids = batch.ids if self._individual else _last(batch, ceilings or {})
         self._settlement.push(Pushed(ids, len(batch)))
         self.count += len(batch)
 
@@ -53,3 +55,20 @@ class Acknowledgements:
         """Forget them all: the consumer is gone, and what it did not acknowledge comes again."""
         self._settlement.clear()
         self.count = 0
+
+
+def _last(batch: Batch, ceilings: Mapping[str, Place]) -> list[MessageId]:
+    """Of each partition the last message that may be acknowledged, if any. The client knows no other ids than those of
+    messages that it gave out."""
+    found = []
+    for partition, identity in batch.last().items():
+        ceiling = ceilings.get(partition)
+        if ceiling is None and not isinstance(identity, EntryId):
+            found.append(identity)
+            continue
+        for each in reversed(batch.by_partition()[partition]):
+            below = ceiling is None or (each.ledger_id(), each.entry_id()) < ceiling
+            if below and not isinstance(each, EntryId):
+                found.append(each)
+                break
+    return found

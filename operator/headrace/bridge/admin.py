@@ -65,15 +65,26 @@ class PulsarAdmin:
         cursors = self._get(f"{_path(partition)}/internalStats")["cursors"]
         return bool(cursors.get(subscription, {}).get("waitingReadOp"))
 
+    def stats(self, topic: str) -> dict[str, Any]:
+        """What the broker says of each partition's topic, by its name."""
+        path = _path(topic)
+        if not self._partitioned(path):
+            return {topic: self._get(f"{path}/stats")}
+        found: dict[str, Any] = self._get(f"{path}/partitioned-stats?perPartition=true")["partitions"]
+        return found
+
+    def internal_stats(self, topic: str) -> dict[str, Any]:
+        """What the broker knows of the ledgers and cursors of each partition's topic, by its name."""
+        path = _path(topic)
+        if not self._partitioned(path):
+            return {topic: self._get(f"{path}/internalStats")}
+        found: dict[str, Any] = self._get(f"{path}/partitioned-internalStats")["partitions"]
+        return found
+
     def acknowledged(self, topic: str, subscription: str) -> dict[str, tuple[int, int]]:
         """Of each partition's topic the (ledger, entry) up to which *subscription* has acknowledged everything."""
-        path = _path(topic)
-        if int(self._get(f"{path}/partitions")["partitions"]):
-            stats = self._get(f"{path}/partitioned-internalStats")["partitions"]
-        else:
-            stats = {topic: self._get(f"{path}/internalStats")}
         found = {}
-        for partition, each in stats.items():
+        for partition, each in self.internal_stats(topic).items():
             if cursor := each["cursors"].get(quote(subscription, safe="")) or each["cursors"].get(subscription):
                 ledger, entry = cursor["markDeletePosition"].split(":")
                 found[partition] = (int(ledger), int(entry))
@@ -81,10 +92,13 @@ class PulsarAdmin:
 
     def _stats(self, topic: str) -> list[Any]:
         path = _path(topic)
-        if not int(self._get(f"{path}/partitions")["partitions"]):
+        if not self._partitioned(path):
             return [self._get(f"{path}/stats?getPreciseBacklog=true")]
         found = self._get(f"{path}/partitioned-stats?perPartition=true&getPreciseBacklog=true")
         return list(found["partitions"].values())
+
+    def _partitioned(self, path: str) -> bool:
+        return bool(int(self._get(f"{path}/partitions")["partitions"]))
 
     def _get(self, path: str) -> Any:
         request = urllib.request.Request(f"{self.url}/admin/v2{path}", headers=self._headers)  # noqa: S310 - http or https by the API's own rule

@@ -66,6 +66,20 @@ class Batch:
         """All but the first *number* messages."""
         return Batch(self.partitions[number:], self.ids[number:], self.entries[number:])
 
+    def part(self, first: int, end: int) -> Batch:
+        """The messages from number *first* on, before number *end*."""
+        return Batch(self.partitions[first:end], self.ids[first:end], self.entries[first:end])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """One batch of several."""
+        found = cls([], [], [])
+        for part in parts:
+            found.partitions += part.partitions
+            found.ids += part.ids
+            found.entries += part.entries
+        return found
+
     def without(self, places: Collection[int]) -> Batch:
         """All but the messages at *places*."""
         left = [number for number in range(len(self)) if number not in places]
@@ -109,7 +123,7 @@ class Batch:
 
     def positions(self) -> dict[str, list[Position]]:
         """The positions of each partition's messages; the partitions as in :meth:`last`."""
-        return {partition: list(map(position, ids)) for partition, ids in self._by_partition().items()}
+        return {partition: list(map(position, ids)) for partition, ids in self.by_partition().items()}
 
     def last(self) -> dict[str, MessageId]:
         """The last message's id, by partition."""
@@ -119,7 +133,7 @@ class Batch:
         """Partitions of which the first message lies at or below their mark."""
         return {
             partition
-            for partition, ids in self._by_partition().items()
+            for partition, ids in self.by_partition().items()
             if position(ids[0]) <= marks.get(partition, NOWHERE)
         }
 
@@ -128,7 +142,7 @@ class Batch:
 
         A consumer whose connection broke in between begins again at the first message that was not acknowledged.
         """
-        by_partition = self._by_partition()
+        by_partition = self.by_partition()
         if all(
             position(ids[0]) > marks.get(partition, NOWHERE) and all(map(lt, ids, islice(ids, 1, None)))
             for partition, ids in by_partition.items()
@@ -147,7 +161,7 @@ class Batch:
             [self.entries[number] for number in places],
         )
 
-    def _by_partition(self) -> dict[str, list[MessageId]]:
+    def by_partition(self) -> dict[str, list[MessageId]]:
         if len(set(self.partitions)) <= 1:
             return dict.fromkeys(self.partitions[:1], self.ids)
         found: defaultdict[str, list[MessageId]] = defaultdict(list)

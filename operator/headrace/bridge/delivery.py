@@ -106,6 +106,11 @@ class DeliveryStore:
     def _learn(self, pairs: Sequence[bytes]) -> None:
         self._marks = {name.decode(): _decode(mark) for name, mark in zip(pairs[::2], pairs[1::2], strict=True)}
 
+    @property
+    def marks(self) -> dict[str, Position]:
+        """How far each partition was pushed, as far as this replica knows; nothing is known without `once`."""
+        return self._marks
+
     def mark(self, partition: str) -> Position | None:
         """How far *partition* was pushed, as far as this replica knows."""
         return self._marks.get(partition)

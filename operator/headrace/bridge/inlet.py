@@ -16,6 +16,7 @@ from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pulsar_library import Client
 from headrace.bridge.rate_limit import TokenBucket
+from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.source_topics import SourceTopics
 from headrace.process.health import Health
 from headrace.process.stop import Stop
@@ -31,6 +32,7 @@ class Inlet:
     server: ValkeyServer
     client: Client
     admin: PulsarAdmin
+    raw: RawTopics
     health: Health
     metrics: BridgeMetrics
     stop: Stop
@@ -75,6 +77,8 @@ class Inlet:
             topics,
             self.server,
             self.client,
+            self.admin,
+            self.raw,
             self.health,
             self.metrics,
             self.stop,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import valkey
 from prometheus_client import Counter
@@ -15,7 +15,9 @@ from headrace.api.delivery import Guarantee
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
+from headrace.bridge.account import Account
 from headrace.bridge.acknowledgement import Acknowledgements, Pushed
+from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.batch import Batch, Item
 from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
 from headrace.bridge.delivery import DeliveryStore, refusal_of
@@ -25,10 +27,13 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
 from headrace.bridge.rate_limit import TokenBucket
+from headrace.bridge.raw_topic import RawTopics
+from headrace.bridge.recovery import ReopenError
 from headrace.bridge.retried import Retried
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
+from headrace.bridge.unseen import StoppedError
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.permission import NOT_PERMITTED
@@ -38,6 +43,10 @@ from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 IDLE_MILLISECONDS = 100
 FULL_SECONDS = 0.1
 POLL_SECONDS = 0.05
+QUIET_SECONDS = 1.0
+"""The broker has nothing more to send when nothing came for so long."""
+UNKNOWN_SECONDS = 0.5
+UNKNOWN = "what the client did not give out"
 DRAIN_SECONDS = 5.0
 """How long the stop waits for Valkey to have everything on its disk. What is not acknowledged comes again."""
 
@@ -55,6 +64,8 @@ class Inward:
         topics: SourceTopics,
         server: ValkeyServer,
         pulsar_client: Client,
+        admin: PulsarAdmin,
+        raw: RawTopics,
         health: Health,
         metrics: BridgeMetrics,
         stop: Stop,
@@ -92,6 +103,26 @@ class Inward:
         self._pinged = 0.0
         self._seldom = Seldom()
         self._backoff = Backoff()
+        self._received = 0.0
+        self._account: Account | None = None
+        if not spread:
+            self._account = Account(
+                bridge,
+                self._subscription,
+                topics,
+                pulsar_client,
+                admin,
+                raw,
+                lambda _: (),
+                self._valkey,
+                self._store,
+                prefix,
+                self._prepare,
+                metrics,
+                self._tick,
+                self._hold_unknown,
+                exact=once,
+            )
 
     def run(self) -> None:
         """Move messages until the stop; every failure of a broker ends in another try."""
@@ -104,6 +135,12 @@ class Inward:
                 self._away("valkey", error)
             except (PulsarError, NoTopicsError) as error:
                 self._away("pulsar", error)
+            except ReopenError as error:
+                _log.warning("%s; opening the consumer anew", error)
+                if error.put_more_together:
+                    self._subscription.put_more_together()
+            except StoppedError:
+                break
             except Exception:
                 # P1: nothing is acknowledged that is not in Valkey, so another try loses nothing
                 _log.exception("%s: unexpected error; trying again", self._subscription.label)
@@ -115,7 +152,7 @@ class Inward:
     def _open(self) -> None:
         self._store.load()
         self._health.connection("valkey", True)
-        self._consumer = self._subscription.open()
+        self._consumer = self._subscription.open(self._account.open if self._account else lambda _: None)
         self._health.connection("pulsar", True)
         self._backoff.reset()
         self._pinged = time.monotonic()
@@ -128,9 +165,11 @@ class Inward:
             self._bucket.sample(self._valkey)
             started = time.monotonic()
             if messages := self._receive(self._consumer):
+                self._received = time.monotonic()
                 self._move(messages, started)
             else:
                 self._idle()
+            self._look()
             self._settle()
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._unsettled and time.monotonic() < deadline:
@@ -151,14 +190,22 @@ class Inward:
 
     def _move(self, messages: Sequence[Message], started: float) -> None:
         batch = self._prepare(messages if self._main else [Retried(each, self._consumes) for each in messages])
-        self._in_flight(len(batch))
         for partition in self._store.behind(batch):
             self._doubt(partition)
-        if not self._push(batch):
+        if not self._push_all(self._account.whole(batch) if self._account else (batch,)):
             return
-        self._unsettled.add(batch)
-        self._in_flight(0)
         self._metrics.seconds.observe(time.monotonic() - started)
+
+    def _push_all(self, parts: Iterable[Batch]) -> bool:
+        """Push one part after the other; False when the stop came first."""
+        for part in parts:
+            self._health.connection(UNKNOWN, True)
+            self._in_flight(len(part))
+            if not self._push(part):
+                return False
+            self._unsettled.add(part, self._account.ceilings() if self._account else None)
+            self._in_flight(0)
+        return True
 
     def _doubt(self, partition: str) -> None:
         """A message lies below the watermark: delivered again, or is the topic another one?"""
@@ -166,6 +213,8 @@ class Inward:
         if mark and self._incarnations.due(partition) and self._incarnations.ends_before(partition, mark):
             _log.warning("%s was made anew: it ends before the watermark %s, which is dropped", partition, mark)
             self._store.forget(partition)
+            if self._account:
+                self._account.forget(partition)
 
     def _push(self, batch: Batch) -> bool:
         """Push everything, however long the target stays full; False when the stop came first."""
@@ -233,6 +282,20 @@ class Inward:
         assert self._consumer is not None
         if self._unsettled.settle(self._consumer):
             self._in_flight(0)
+
+    def _look(self) -> None:
+        """Deal with what the client does not give out."""
+        if self._account:
+            idle = time.monotonic() - self._received > QUIET_SECONDS
+            self._push_all(self._account.look(idle=idle, settled=not self._unsettled))
+
+    def _hold_unknown(self, why: str) -> bool:
+        """Wait a little: it is not known what becomes of something. False when the stop came."""
+        self._health.connection(UNKNOWN, False)
+        if self._seldom(why):
+            _log.warning("%s: %s; everything behind it waits", self._subscription.label, why)
+        self._while_held()
+        return not self._stop.wait(UNKNOWN_SECONDS)
 
     def _idle(self) -> None:
         assert self._consumer is not None

@@ -13,7 +13,7 @@ import orjson
 from headrace.api.replay import Replay
 from headrace.api.topic import TOPIC_NAME
 from headrace.bridge.routing import EntryFormat
-from headrace.process.letter_properties import FORM, JOURNEY, REPLAY, REPLAYS, number, original
+from headrace.process.letter_properties import FORM, JOURNEY, METADATA, REPLAY, REPLAYS, number, original
 
 MOST_TARGETS = 64
 """Topics that one process takes letters to: each has a producer of its own."""
@@ -98,6 +98,8 @@ def judge(
 
 def wrapped(properties: Mapping[str, str]) -> str:
     """Why the payload of a letter with *properties* is no message's; empty when it is one."""
+    if METADATA in properties:
+        return f"it holds the bytes of an entry that no client could read; {METADATA} says how they were made."
     form = properties.get(FORM, EntryFormat.RAW)
     return "" if form == EntryFormat.RAW else f"it holds an entry ({form}) that no message could be made of."
 

@@ -22,6 +22,7 @@ from headrace.bridge.outward import DRAIN_SECONDS, Outward
 from headrace.bridge.pulsar_client import connect
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.rate_limit import TokenBucket
+from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.reception import Reception
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_loop import ReplayLoop
@@ -59,7 +60,8 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
     metrics = BridgeMetrics()
     health = Health(("valkey", "pulsar"), metrics.connected)
     admin = PulsarAdmin(bridge.spec.pulsar, secrets)
-    loops = _loops(bridge, server, client, admin, health, metrics, stop)
+    raw = RawTopics(bridge.spec.pulsar, secrets)
+    loops = _loops(bridge, server, client, admin, raw, health, metrics, stop)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
     threads = [threading.Thread(target=loop.run, name=f"loop {number}") for number, loop in enumerate(loops)]
     for thread in threads:
@@ -93,6 +95,7 @@ def _loops(
     server: ValkeyServer,
     client: Client,
     admin: PulsarAdmin,
+    raw: RawTopics,
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
@@ -141,7 +144,7 @@ def _loops(
     letters = dead_letter_line(bridge, prefix, limit)
     return [
         identity,
-        *Inlet(bridge, prefix, server, client, admin, health, metrics, stop, bucket, to_valkey).loops(),
+        *Inlet(bridge, prefix, server, client, admin, raw, health, metrics, stop, bucket, to_valkey).loops(),
         Outward(letters, server, client, health, metrics, stop, identity, layouts, circuit=circuit(letters.sink_topic)),
         replay,
     ]

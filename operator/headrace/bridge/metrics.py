@@ -34,6 +34,12 @@ class BridgeMetrics:
             "headrace_bridge_dropped", "Messages of channels that found no room.", ["reason"], **at
         )
         self.gaps = Counter("headrace_bridge_gaps", "Times when nobody was subscribed to the channels.", **at)
+        self.missed = Counter(
+            "headrace_bridge_missed",
+            "Entries of source topics that the broker took away before the bridge could read them.",
+            ["topic", "reason"],
+            **at,
+        )
         self.dead_letters = Counter("headrace_bridge_dead_letters", "Messages given up for good.", ["reason"], **at)
         self.replayed = Counter(
             "headrace_bridge_replayed",

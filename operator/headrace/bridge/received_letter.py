@@ -15,8 +15,9 @@ from headrace.api.retry_letters import RetryLetters
 from headrace.bridge.batch import Item
 from headrace.bridge.message import ERROR_LENGTH
 from headrace.bridge.pulsar_library import Message, MessageId
+from headrace.bridge.raw_entry import RawEntry
 from headrace.bridge.retried import Retried, origin
-from headrace.process.letter_properties import ATTEMPTS, ERROR, PUBLISH_TIME, REASON, SOURCE, is_ours, kept
+from headrace.process.letter_properties import ATTEMPTS, ERROR, METADATA, PUBLISH_TIME, REASON, SOURCE, is_ours, kept
 
 LARGEST_RETRY_BYTES = 4 * 1024 * 1024
 """A larger payload would need chunks, which a Shared subscription does not put together."""
@@ -65,6 +66,7 @@ class Letters:
             "ORIGIN_MESSAGE_IDY_TIME": name,  # the name that Java's clients gave it by mistake, and still read
             SOURCE: self._source,
             PUBLISH_TIME: str(message.publish_timestamp()),
+            **({METADATA: message.metadata} if isinstance(message, RawEntry) else {}),
         }
         return {
             "payloadBase64": base64.b64encode(message.data()).decode(),

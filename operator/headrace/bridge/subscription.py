@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import valkey
@@ -25,6 +25,9 @@ from headrace.bridge.pulsar_library import (
 from headrace.bridge.source_topics import SourceTopics
 
 BATCH_WAIT_MILLISECONDS = 2
+INCOMPLETE_MESSAGES = 16
+"""How many messages in chunks the client puts together at once, at first. It drops the oldest of more."""
+MOST_INCOMPLETE_MESSAGES = 1024
 
 _TYPES = {
     SubscriptionType.FAILOVER: core.ConsumerType.Failover,
@@ -47,18 +50,27 @@ class Subscription:
         self._valkey = valkey_client
         self._begun_key = f"{prefix}:begun"
         self._opened: tuple[str, ...] = ()
+        self._incomplete_messages = INCOMPLETE_MESSAGES
+        self.consumer_name = os.environ.get("HOSTNAME", "headrace")
+        """The consumer's name."""
         self.name = source.subscription
         """The subscription's name."""
         self.batching = source.batching
         """How much a batch of it holds."""
 
     @property
+    def begins_late(self) -> bool:
+        """Whether it begins with the messages that come after it, where it does not exist yet."""
+        return self._source.initial_position is InitialPosition.LATEST
+
+    @property
     def label(self) -> str:
         """What its topics are called together, in logs."""
         return self._topics.label
 
-    def open(self) -> Consumer:
-        """A consumer of the topics that are there now; raises PulsarError, NoTopicsError, VALKEY_TROUBLE.
+    def open(self, before: Callable[[tuple[str, ...]], None]) -> Consumer:
+        """A consumer of the topics that are there now, which *before* is told first; raises PulsarError, NoTopicsError,
+        VALKEY_TROUBLE.
 
         New topics of a pattern are read whole: an initial position `Latest` counts at the very first opening alone.
         """
@@ -66,6 +78,7 @@ class Subscription:
         latest = self._source.initial_position is InitialPosition.LATEST
         if latest and self._source.topics_pattern:
             latest = not self._valkey.exists(self._begun_key)
+        before(self._opened)
         consumer = self._subscribe(latest) if self._opened else cast(Consumer, _Idle())
         if self._source.topics_pattern:
             self._valkey.set(self._begun_key, "1")
@@ -76,13 +89,18 @@ class Subscription:
         """Whether there are other topics by now than those that were opened."""
         return self._topics.present != self._opened
 
+    def put_more_together(self) -> None:
+        """From the next opening on the client puts four times as many messages in chunks together at once."""
+        self._incomplete_messages = min(4 * self._incomplete_messages, MOST_INCOMPLETE_MESSAGES)
+
     def _subscribe(self, latest: bool) -> Consumer:
         return self._client.subscribe(
             self._opened[0] if len(self._opened) == 1 else list(self._opened),
             self.name,
             consumer_type=_TYPES[self._source.subscription_type],
-            consumer_name=os.environ.get("HOSTNAME", "headrace"),
+            consumer_name=self.consumer_name,
             initial_position=core.InitialPosition.Latest if latest else core.InitialPosition.Earliest,
+            max_pending_chunked_message=self._incomplete_messages,
             receiver_queue_size=self._source.receiver_queue_size or 2 * self.batching.max_messages,
             batch_receive_policy=library.ConsumerBatchReceivePolicy(
                 max(self.batching.max_messages - 1, 1), self.batching.max_bytes, BATCH_WAIT_MILLISECONDS

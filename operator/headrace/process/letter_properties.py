@@ -26,6 +26,8 @@ PUBLISH_TIME = "HEADRACE_PUBLISH_TIME"
 FORM = "HEADRACE_FORM"
 """What the payload is, where it is not that of a message: the format of an entry that no message could be made of. A
 replay tries it once more."""
+METADATA = "HEADRACE_METADATA"
+"""The payload are the bytes of an entry that no client could read; this is its `MessageMetadata`, in Base64."""
 ADDED = "HEADRACE_ADDED"
 """Names of other properties of the letter that the original does not have, with commas between them."""
 
@@ -41,7 +43,7 @@ JAVA = frozenset(
 )
 """What Java's consumers write on retry letters and dead letters (``RetryMessageUtil``)."""
 
-MARKS = JAVA | {CUT, REASON, ERROR, ATTEMPTS, SOURCE, PUBLISH_TIME, FORM, ADDED}
+MARKS = JAVA | {CUT, REASON, ERROR, ATTEMPTS, SOURCE, PUBLISH_TIME, FORM, METADATA, ADDED}
 """What makes a letter of a message."""
 
 OURS = "HEADRACE_"

@@ -83,6 +83,7 @@ def test_p7_a_letter_that_cannot_go_stays_with_its_reason() -> None:
         (letter(REAL_TOPIC="nonsense"), {}, "REAL_TOPIC names no topic: nonsense"),
         (letter(), {"match": "contains(error, 'x')"}, "match does not apply to it"),
         (letter(HEADRACE_FORM="Fields"), {}, "it holds an entry (Fields) that no message could be made of"),
+        (letter(HEADRACE_METADATA="CgE="), {}, "it holds the bytes of an entry that no client could read"),
         (letter(), {"target": DEAD}, "it would go to the dead-letter topic again"),
     ):
         judgement = judged(one, **fields)

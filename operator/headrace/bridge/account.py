@@ -1,0 +1,113 @@
+"""The account of a Failover subscription: each entry of its partitions was moved, or it is known why not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import valkey
+
+from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
+from headrace.bridge.batch import Batch
+from headrace.bridge.cursor import BEGINNING, Cursor, Place
+from headrace.bridge.delivery import DeliveryStore
+from headrace.bridge.incomplete import IncompleteMessages
+from headrace.bridge.lookout import Lookout
+from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.preparation import Prepare
+from headrace.bridge.pulsar_library import Client
+from headrace.bridge.raw_topic import RawTopics
+from headrace.bridge.received_letter import Letters
+from headrace.bridge.recovery import Recovery
+from headrace.bridge.second_reading import SecondReading
+from headrace.bridge.source_topics import SourceTopics
+from headrace.bridge.subscription import Subscription
+from headrace.bridge.unseen import Sources, Unseen
+from headrace.process.logs import Seldom
+
+_log = logging.getLogger(__name__)
+
+
+class Account:
+    """Kept by the loop that reads the subscription."""
+
+    def __init__(
+        self,
+        bridge: PulsarBridge,
+        subscription: Subscription,
+        topics: SourceTopics,
+        client: Client,
+        admin: PulsarAdmin,
+        raw: RawTopics,
+        discarded: Callable[[str], Collection[Place]],
+        valkey_client: valkey.Valkey,
+        store: DeliveryStore,
+        prefix: str,
+        prepare: Prepare,
+        metrics: BridgeMetrics,
+        tick: Callable[[], None],
+        hold: Callable[[str], bool],
+        *,
+        exact: bool,
+    ) -> None:
+        """*tick* is called from time to time, the rest: see :class:`Unseen`."""
+        self._store = store
+        self._admin = admin
+        self._subscription = subscription
+        self._exact = exact
+        self._begun: set[str] = set()
+        self._seldom = Seldom(600)
+        self._incomplete = IncompleteMessages(valkey_client, prefix)
+        again = SecondReading(client, tick)
+        name = subscription.name
+        sources = Sources(name, admin, raw, discarded)
+        recovery = Recovery(raw, again, self._incomplete, prepare, Letters(bridge), metrics, name, sources.took_away)
+        self._unseen = Unseen(sources, recovery, self._incomplete, hold, exact=exact)
+        self._lookout = Lookout(
+            sources, topics, subscription.consumer_name, self._unseen, self._incomplete, recovery, self._trouble
+        )
+
+    def open(self, topics: Iterable[str]) -> None:
+        """A consumer of *topics* is about to be opened. Raises what a Valkey raises that is away."""
+        self._unseen.open()
+        self._lookout.open()
+        # What the client cannot read it acknowledges itself: the mark may pass it before the first message comes.
+        for topic in topics:
+            try:
+                self._begin(topic)
+            except ADMIN_TROUBLE as error:
+                self._trouble(error)
+
+    def _begin(self, topic: str) -> None:
+        if self._exact and topic in self._begun:
+            return
+        for partition, stats in self._admin.internal_stats(topic).items():
+            if partition in self._store.marks:
+                continue
+            if cursor := Cursor.parse(stats, self._subscription.name):
+                self._unseen.begins(partition, cursor)
+            elif not self._subscription.begins_late:
+                self._unseen.begins(partition, BEGINNING)
+        self._begun.add(topic)
+
+    def whole(self, batch: Batch) -> Iterator[Batch]:
+        """*batch* with what was not given out in its place, in parts: see :meth:`Unseen.whole`."""
+        self._lookout.busy()
+        return self._unseen.whole(batch, lambda: self._store.marks, self._store.load)
+
+    def look(self, *, idle: bool, settled: bool) -> Iterator[Batch]:
+        """What was not given out at the ends of partitions: see :meth:`Lookout.look`."""
+        return self._lookout.look(self._store.marks, idle=idle, settled=settled)
+
+    def ceilings(self) -> dict[str, Place]:
+        """For some partitions the entry that must not be acknowledged yet."""
+        return self._incomplete.ceilings()
+
+    def forget(self, partition: str) -> None:
+        """The partition's topic is another one than before."""
+        self._unseen.forget(partition)
+
+    def _trouble(self, error: Exception) -> None:
+        if self._seldom(str(error)):
+            _log.warning("cannot look for messages that the client does not give out: %s", error)
