@@ -196,11 +196,11 @@ def payloads(broker: Pulsar, topic: str) -> list[str]:
 
 
 @contextmanager
-def producer(broker: Pulsar, topic: str, *, batched: bool = True) -> Iterator[pulsar.Producer]:
+def producer(broker: Pulsar, topic: str, *, batched: bool = True, **options: Any) -> Iterator[pulsar.Producer]:
     """A producer of the tests' own."""
     client = pulsar.Client(broker.service_url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
     try:
-        yield client.create_producer(topic, batching_enabled=batched, block_if_queue_full=True)
+        yield client.create_producer(topic, batching_enabled=batched, block_if_queue_full=True, **options)
     finally:
         client.close()
 

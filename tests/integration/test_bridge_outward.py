@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from headrace.bridge.sharding import java_string_hash
+from headrace.bridge import java_string_hash
+from headrace.bridge.routing import Target
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import (
@@ -19,6 +20,7 @@ from tests.integration.dataplane import (
     connections,
     create_topic,
     payloads,
+    producer,
     read_topic,
     resource,
     wait_for,
@@ -95,6 +97,20 @@ def test_keys_choose_partitions_as_javas_clients_do(valkey: Valkey, pulsar: Puls
         by_key.setdefault(key, []).append(json.loads(message.data())["number"])
     assert sum(map(len, by_key.values())) == 2000
     assert all(numbers == sorted(numbers) for numbers in by_key.values())
+
+
+def test_keys_of_python_s_producers_meet_ours_with_the_router_alone(pulsar: Pulsar) -> None:
+    topic = create_topic(pulsar, f"persistent://public/default/keys-{uuid.uuid4().hex[:8]}", partitions=4)
+    keys = [f"order-{number}" for number in range(20)]
+
+    def chosen(**options: Any) -> list[int]:
+        with producer(pulsar, topic, batched=False, **options) as sender:
+            return [sender.send(b"", partition_key=key).partition() for key in keys]
+
+    ours = [Target(topic, 4).partition_of(key, 0) for key in keys]
+    assert ours == [java_string_hash(key) % 4 for key in keys]
+    assert chosen(message_router=lambda message, count: java_string_hash(message.partition_key()) % count) == ours
+    assert chosen() != ours  # docs/dataplane.md says so
 
 
 def test_p7_bad_entries_become_dead_letters(valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes) -> None:

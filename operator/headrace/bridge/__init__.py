@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from headrace.bridge.message import Message
     from headrace.bridge.publication import Publication, hybrid_publish, hybrid_publish_async
     from headrace.bridge.redelivery import ReplayReport, replay_dlq_messages
-    from headrace.bridge.sharding import shard_key
+    from headrace.bridge.sharding import java_string_hash, shard_key
 
 __all__ = [
     "Message",
@@ -17,6 +17,7 @@ __all__ = [
     "ReplayReport",
     "hybrid_publish",
     "hybrid_publish_async",
+    "java_string_hash",
     "replay_dlq_messages",
     "shard_key",
 ]
@@ -28,6 +29,7 @@ _MODULES = {
     "hybrid_publish_async": "publication",
     "ReplayReport": "redelivery",
     "replay_dlq_messages": "redelivery",
+    "java_string_hash": "sharding",
     "shard_key": "sharding",
 }
 """Where each public name stands. Imported at its first use: a program that publishes needs no Pulsar library."""

@@ -55,8 +55,8 @@ class Target:
         return f"{self.topic}-partition-{partition}" if self.partitions else self.topic
 
     def partition_of(self, key: str | None, otherwise: int) -> int:
-        """The partition of *key* as Pulsar's clients choose it by default; without a key one that *otherwise* gives,
-        any number: close ones and regular ones are spread alike."""
+        """The partition of *key* as Pulsar's Java client chooses it by default; without a key one that *otherwise*
+        gives, any number: close ones and regular ones are spread alike."""
         if not self.partitions:
             return 0
         if key:

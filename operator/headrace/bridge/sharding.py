@@ -7,9 +7,10 @@ from functools import lru_cache
 
 @lru_cache(maxsize=65_536)
 def java_string_hash(key: str) -> int:
-    """``String.hashCode() & 0x7fffffff``: the default hashing scheme of Pulsar's Java, Go and Python producers.
+    """``String.hashCode() & 0x7fffffff``, by which Pulsar's Java client chooses a partition by default.
 
-    Keys so meet on the partition where any other producer of the topic would have put them.
+    Other clients choose otherwise; Python's does as Java's with ``message_router=lambda message, partitions:
+    java_string_hash(message.partition_key()) % partitions``.
     """
     units = key.encode("utf-16-be", "surrogatepass")
     value = 0
