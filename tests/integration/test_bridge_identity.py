@@ -1,6 +1,7 @@
 """An identity that can be had twice: resources of one namespace and name, in two clusters or one after the other."""
 
 import json
+import time
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.integration.dataplane import (
     create_topic,
     payloads,
     producers,
+    publish,
     resource,
     unload,
     wait_for,
@@ -123,6 +125,36 @@ def test_p1_p2_twins_with_a_valkey_each_write_to_one_topic_through_unloads(
     assert Counter(payloads(pulsar, topic)) == Counter(pushed)
 
 
+def test_p1_p2_p8_a_copy_of_a_valkey_has_the_same_producers_and_loses_nothing(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, tmp_path: Path
+) -> None:
+    """Both halves of a failover go on, or a backup runs beside the original: the names are the same then."""
+    topic = new_topic(pulsar)
+    create_subscription(pulsar, topic, "keep")
+    with Valkey(tmp_path / "copy") as copy:
+        original = processes.start("bridge", bridge(valkey, pulsar, topic)).wait_until_ready()
+        with valkey.client() as client, copy.client() as other:
+            other.hset(f"{PREFIX}:identity", mapping=client.hgetall(f"{PREFIX}:identity"))
+        twin = processes.start("bridge", bridge(copy, pulsar, topic))
+        wait_for(lambda: "ProducerBusy" in twin.log(), "the broker refuses its producer")
+        assert twin.get("/readyz")[0] == 503
+        pushed: list[str] = []
+        for turn in range(8):
+            for name, server in (("original", valkey), ("copy", copy)):
+                entries = [f"{name} {turn} {number}" for number in range(100 if name == "original" else 10)]
+                push(server, entries)
+                pushed += entries
+            unload(pulsar, topic)  # now and then the other one comes in
+            time.sleep(1)
+        # one after the other they get rid of the rest
+        original.stop()
+        wait_until_moved(copy)
+        twin.stop()
+        processes.start("bridge", bridge(valkey, pulsar, topic))
+        wait_until_moved(valkey)
+    assert Counter(payloads(pulsar, topic)) == Counter(pushed)
+
+
 OLD_NAME = "headrace/PulsarBridge/test/orders"
 
 
@@ -199,3 +231,64 @@ def test_p1_p2_cuts_in_flight_of_a_version_without_installations_arrive_once(
     [name] = {name for partition in range(2) for name in producers(pulsar, f"{topic}-partition-{partition}")}
     assert name.startswith(f"{OLD_NAME}@")
     assert running.get("/readyz")[0] == 200
+
+
+def use_name(pulsar: Pulsar, topic: str, name: str) -> None:
+    """Somebody else uses the name of a producer, and higher sequence ids, as a bridge on a copy of the Valkey does."""
+    client = pulsar_library.Client(pulsar.service_url)
+
+    def opened() -> Any:
+        unload(pulsar, topic)
+        for _ in range(40):
+            try:
+                return client.create_producer(topic, producer_name=name)
+            except pulsar_library.ProducerBusy:
+                time.sleep(0.002)
+        return None
+
+    try:
+        wait_for(opened, "it comes in between").send(b"foreign", sequence_id=1_000_000)
+    finally:
+        client.close()
+
+
+def test_p1_p2_ids_that_the_broker_knows_from_somebody_else_are_no_repetitions_while_running(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    topic = new_topic(pulsar)
+    create_subscription(pulsar, topic, "keep")
+    running = processes.start("bridge", bridge(valkey, pulsar, topic)).wait_until_ready()
+    pushed = [f"entry {number}" for number in range(50)]
+    push(valkey, pushed[:10])
+    wait_until_moved(valkey)
+    [name] = producers(pulsar, topic)
+    for number in range(1, 5):
+        use_name(pulsar, topic, name)
+        push(valkey, pushed[10 * number : 10 * number + 10])
+        wait_until_moved(valkey)
+    assert [text for text in payloads(pulsar, topic) if text != "foreign"] == pushed
+    assert running.get("/readyz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["headrace.bridge.cut:CutStore.next", "headrace.bridge.publisher:Transmission.wait"],
+    ids=["not sent", "sent"],
+)
+def test_p1_p2_ids_that_the_broker_knows_from_somebody_else_are_no_repetitions_after_a_crash(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, point: str
+) -> None:
+    topic = new_topic(pulsar)
+    create_subscription(pulsar, topic, "keep")
+    publish(pulsar, topic, [b"foreign"])  # a topic with nothing older than the cut cannot tell what was in it
+    document = bridge(valkey, pulsar, topic)
+    pushed = [f"entry {number}" for number in range(50)]
+    push(valkey, pushed)
+    dying = processes.start("bridge", document, deadly=point)
+    assert dying.process.wait(30) == -9
+    with valkey.client() as client:
+        name = client.hget(f"{PREFIX}:identity", "name")
+    use_name(pulsar, topic, f"{OLD_NAME}@{name}")
+    processes.start("bridge", document)
+    wait_until_moved(valkey)
+    assert sorted(payloads(pulsar, topic)) == sorted([*pushed, "foreign", "foreign"])

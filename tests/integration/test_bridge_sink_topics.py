@@ -1,6 +1,7 @@
 """What happens to the topics of a bridge's sink while it runs, and between two runs."""
 
 import json
+import os
 import uuid
 from collections import Counter
 from typing import Any
@@ -159,3 +160,144 @@ def test_p1_p2_partitions_that_are_added_are_used_without_a_restart(
     grow_partitions(pulsar, topic, 5)
     pushed += push_until_all_partitions_are_used(valkey, pulsar, topic, 5)
     assert found_in(pulsar, topic) == Counter(pushed)
+
+
+REROUTING = {
+    "before the other route": "headrace.bridge.cut:CutStore.reroute@before",
+    "after the other route": "headrace.bridge.cut:CutStore.reroute",
+    "in the middle of sending": "headrace.bridge.publisher:_Writer.write#2",
+    "after sending, before the commit": "headrace.bridge.publisher:Transmission.wait",
+    "after the first commit": "headrace.bridge.cut:CutStore.commit",
+}
+
+
+@pytest.mark.parametrize("point", REROUTING)
+def test_p1_p2_killed_while_it_gives_cuts_another_route(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str, point: str
+) -> None:
+    create_topic(pulsar, topic, 4)
+    document = bridge(valkey, pulsar, topic, key="id", batching={"maxMessages": 100})
+    push(valkey, entries := records("entry", 200))
+    # the topic is made anew twice, with half of a cut in it each time
+    for partitions, deadly in ((3, "headrace.bridge.publisher:Transmission.wait"), (2, REROUTING[point])):
+        dying = processes.start("bridge", document, deadly=deadly)
+        assert dying.process.wait(30) == -9
+        release(valkey)
+        delete_topic(pulsar, topic)
+        create_topic(pulsar, topic, partitions)
+    left = in_flight(valkey)
+    processes.start("bridge", document)
+    wait_until_moved(valkey)
+    letters = [entry for entry in entries if entry.startswith("poison")]
+    assert len(left) == (100 if point == "after the first commit" else 200)
+    assert Counter(payloads(pulsar, topic)) == Counter(left) - Counter(letters)
+    assert sorted(payloads(pulsar, f"{topic}-DLQ")) == sorted(letters)
+
+
+def in_flight(valkey: Valkey) -> list[str]:
+    """What was cut, and then what was not: all else is in Pulsar."""
+    with valkey.client() as client:
+        return [*client.lrange(f"{PREFIX}:cut", 0, -1), *reversed(client.lrange("orders", 0, -1))]
+
+
+def release(valkey: Valkey) -> None:
+    """End the lease of a bridge that was killed, to save the seconds."""
+    with valkey.client() as client:
+        client.delete(f"{PREFIX}:lease")
+
+
+def test_p1_p2_what_landed_in_the_topic_made_anew_before_the_crash_is_not_sent_again(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str
+) -> None:
+    """Two of four partitions are there again, and the client has sent their frames, when the bridge is killed."""
+    create_topic(pulsar, topic, 4)
+    document = bridge(valkey, pulsar, topic, key="id", batching={"maxMessages": 100})
+    running = processes.start("bridge", document).wait_until_ready()
+    delete_topic(pulsar, topic)
+    push(valkey, entries := records("entry", 100))
+    with valkey.client() as client:
+        wait_for(lambda: client.llen(f"{PREFIX}:cut") == 100, "they are in flight")
+        create_topic(pulsar, topic, 2)
+        wait_for(lambda: payloads(pulsar, topic), "the client reconnects and sends")
+        running.kill()
+        landed = len(payloads(pulsar, topic))
+        release(valkey)
+    processes.start("bridge", document)
+    wait_until_moved(valkey)
+    assert landed > 0
+    assert found_in(pulsar, topic) == Counter(entries)
+
+
+def test_p1_p2_envelopes_keep_their_ids_on_another_route(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str
+) -> None:
+    create_topic(pulsar, topic, 2)
+    document = bridge(valkey, pulsar, topic, envelope="JSON")
+    push(valkey, [f"entry {number}" for number in range(20)])
+    dying = processes.start("bridge", document, deadly="headrace.bridge.publisher:Transmission.wait")
+    assert dying.process.wait(30) == -9
+    before = payloads(pulsar, topic)
+    delete_topic(pulsar, topic)
+    create_topic(pulsar, topic)
+    processes.start("bridge", document)
+    wait_until_moved(valkey)
+    assert len(before) == 20
+    assert payloads(pulsar, topic) == before
+
+
+def test_p1_p2_chunks_and_batches_follow_a_topic_that_was_made_anew(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str
+) -> None:
+    create_topic(pulsar, topic, 3)
+    document = bridge(valkey, pulsar, topic, chunking=True, compression="None")
+    entries = ["a", os.urandom(3 * 1024 * 1024).hex(), "b", os.urandom(3 * 1024 * 1024).hex(), "c"]
+    push(valkey, entries)
+    dying = processes.start("bridge", document, deadly="headrace.bridge.publisher:_Sender.send#2")
+    assert dying.process.wait(30) == -9
+    delete_topic(pulsar, topic)
+    create_topic(pulsar, topic)
+    left = in_flight(valkey)
+    processes.start("bridge", document)
+    wait_until_moved(valkey)
+    assert len(left) > 2
+    assert payloads(pulsar, topic) == left
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["the old one is gone", "the old one stands"])
+def test_p1_p2_the_sink_becomes_another_topic_while_a_cut_is_in_flight(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str, gone: bool
+) -> None:
+    old = create_topic(pulsar, f"{topic}-old", 2)
+    create_topic(pulsar, f"{old}-DLQ")
+    create_topic(pulsar, topic)
+    push(valkey, entries := [f"entry {number}" for number in range(20)])
+    dying = processes.start("bridge", bridge(valkey, pulsar, old), deadly="headrace.bridge.cut:CutStore.next")
+    assert dying.process.wait(30) == -9
+    if gone:
+        delete_topic(pulsar, old)
+    processes.start("bridge", bridge(valkey, pulsar, topic))
+    push(valkey, ["later"])
+    wait_until_moved(valkey)
+    assert payloads(pulsar, topic) == [*(entries if gone else []), "later"]
+    assert gone or payloads(pulsar, old) == entries
+
+
+def test_p5_p7_p8_a_dead_letter_topic_that_is_gone_holds_up_dead_letters_alone(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str
+) -> None:
+    create_topic(pulsar, topic)
+    delete_topic(pulsar, f"{topic}-DLQ")
+    running = processes.start("bridge", bridge(valkey, pulsar, topic, key="id"))
+    told = (503, f"the dead-letter topic {topic}-DLQ does not exist\n")
+    wait_for(lambda: running.get("/readyz") == told, "it tells")
+    good = [json.dumps({"id": str(number)}) for number in range(20)]
+    push(valkey, good)
+    wait_until_moved(valkey)
+    assert payloads(pulsar, topic) == good
+    push(valkey, ["poison", '{"id": "behind"}'])
+    wait_for(lambda: "TopicNotFound" in running.log(), "the letter waits")
+    create_topic(pulsar, f"{topic}-DLQ", 2)
+    wait_until_moved(valkey)
+    wait_for(lambda: running.get("/readyz")[0] == 200, "it is ready")
+    assert payloads(pulsar, topic) == [*good, '{"id": "behind"}']
+    assert payloads(pulsar, f"{topic}-DLQ") == ["poison"]
