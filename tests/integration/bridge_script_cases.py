@@ -54,6 +54,11 @@ def identify(client: Client) -> None:
     script(client, "identify", in_full=True)(keys=[f"{P}:identity"], args=["uid", 6000, "name"])
 
 
+def claim(client: Client) -> str:
+    holder = script(client, "claim", in_full=True)(keys=[f"{P}:claim"], args=["me", 6000])
+    return "" if holder == b"me" else "another's"
+
+
 def breaker(after: str, client: Client) -> str:
     found = script(client, "breaker")(keys=[f"{P}:breaker"], args=["topic", "before", after])
     return "" if found.decode() == after else "another state"
@@ -263,6 +268,7 @@ def stage(client: Client) -> None:
 LEASE, OWNER = f"{P}:lease", f"{P}:owner"
 CASES = [
     Case("claim the keys", lambda _: None, identify),
+    Case("claim a source", lambda _: None, claim),
     Case("take the lease", lambda _: None, acquire, overwritten=frozenset({OWNER})),
     Case("renew the lease", owned, lambda client: lease(client).renew(), overwritten=frozenset({LEASE})),
     Case("give the lease up", owned, lambda client: lease(client).release(), overwritten=frozenset({LEASE})),

@@ -292,3 +292,57 @@ def test_p1_p2_ids_that_the_broker_knows_from_somebody_else_are_no_repetitions_a
     processes.start("bridge", document)
     wait_until_moved(valkey)
     assert sorted(payloads(pulsar, topic)) == sorted([*pushed, "foreign", "foreign"])
+
+
+@pytest.mark.parametrize("kind", ["list", "stream", "stream with two groups"])
+def test_p8_the_second_bridge_of_one_source_is_refused_and_says_whose_it_is(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, kind: str
+) -> None:
+    ours, theirs = new_topic(pulsar), new_topic(pulsar)
+    one, other = bridge(valkey, pulsar, ours), bridge(valkey, pulsar, theirs, "2")
+    other["metadata"]["name"] = "other"
+    for number, document in enumerate((one, other)):
+        if kind != "list":
+            group = f"group {number}" if kind == "stream with two groups" else "group"
+            document["spec"]["source"]["valkey"] = {"stream": {"key": "orders", "group": group, "payloadField": "p"}}
+    first = processes.start("bridge", one).wait_until_ready()
+    second = processes.start("bridge", other)
+    pushed = [f"entry {number}" for number in range(100)]
+    with valkey.client() as client:
+
+        def push_all() -> None:
+            for entry in pushed:
+                client.lpush("orders", entry) if kind == "list" else client.xadd("orders", {"p": entry})
+
+        if kind == "stream with two groups":
+            second.wait_until_ready()
+            push_all()
+            wait_for(lambda: payloads(pulsar, theirs) == pushed, "each group reads all of it")
+        else:
+            told = "PulsarBridge/test/orders takes from orders too"
+            wait_for(lambda: told in second.get("/readyz")[1], "the second one says it")
+            push_all()
+        wait_for(lambda: payloads(pulsar, ours) == pushed, "the first one moves all of it")
+        if kind == "list":
+            first.stop()
+            wait_for(lambda: second.get("/readyz")[0] == 200, "when the first is gone the second takes over")
+            push_all()
+            wait_for(lambda: payloads(pulsar, theirs) == pushed, "it moves them")
+
+
+def test_p8_without_the_right_to_claim_its_source_a_bridge_works_and_says_what_is_missing(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    topic = new_topic(pulsar)
+    with valkey.client() as client:
+        client.execute_command(
+            "ACL", "SETUSER", "limited", "on", ">secret", "~orders", f"~{PREFIX}*", "&*", "+@all", "-@admin"
+        )
+    document = bridge(valkey, pulsar, topic)
+    document["spec"]["valkey"]["auth"] = {"secretRef": {"name": "valkey"}}
+    rights = {"valkey/username": "limited", "valkey/password": "secret"}
+    running = processes.start("bridge", document, secrets=rights).wait_until_ready()
+    push(valkey, ["entry"])
+    wait_until_moved(valkey)
+    assert payloads(pulsar, topic) == ["entry"]
+    assert "no right to the key headrace:source:{orders}" in running.log()

@@ -27,6 +27,7 @@ from headrace.bridge.reception import Reception
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_loop import ReplayLoop
 from headrace.bridge.shares import Shares
+from headrace.bridge.source_claims import SourceClaims
 from headrace.process import logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load, report_fatal
 from headrace.process.health import Health
@@ -99,7 +100,7 @@ def _loops(
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
-) -> list[Identity | Inward | Outward | Reception | ReplayLoop | Shares]:
+) -> list[Identity | Inward | Outward | Reception | ReplayLoop | Shares | SourceClaims]:
     spec = bridge.spec
     prefix = bridge.key_prefix
     limit = int(os.environ.get("HEADRACE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES))
@@ -117,6 +118,9 @@ def _loops(
     if spec.source.valkey is not None:
         source = spec.source.valkey
         shares = Shares(server, prefix, source.shards, health, stop, identity)
+        found = source_lines(bridge, prefix, limit)
+        # what channels publish comes to every subscriber whole
+        claims = SourceClaims(server, () if source.pub_sub else found, health, stop)
         moving = [
             Outward(
                 line,
@@ -127,16 +131,16 @@ def _loops(
                 stop,
                 identity,
                 layouts,
-                shares.of(line.shard),
+                shares.of(line.shard) if source.pub_sub else claims.share(line, shares.of(line.shard)),
                 bucket,
                 circuit(line.sink_topic),
             )
-            for line in source_lines(bridge, prefix, limit)
+            for line in found
         ]
         if source.pub_sub is not None:
             received = Reception(source.pub_sub, prefix, moving[0].lease, server, health, metrics, stop)
             return [identity, *moving, received, replay]
-        return [identity, *moving, *([shares] if source.shards else []), replay]
+        return [identity, claims, *moving, *([shares] if source.shards else []), replay]
 
     def to_valkey() -> Circuit:
         return circuit(VALKEY, shared=False)
