@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from headrace.api import loops
 from headrace.api.bridge_sink import Compression
 from headrace.api.celery_runtime import CeleryRuntime, QueueName, TaskName
 from headrace.api.connection import PulsarConnection, ValkeyConnection
@@ -84,6 +85,8 @@ class Failures(ApiModel):
 
 class HybridPipelineSpec(ApiModel):
     """What a HybridPipeline should be."""
+
+    rules = loops.PIPELINE
 
     pulsar: PulsarConnection
     """The Pulsar side."""

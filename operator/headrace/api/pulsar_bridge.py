@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from headrace.api import loops
 from headrace.api.bridge_sink import Sink
 from headrace.api.bridge_source import Source
 from headrace.api.connection import PulsarConnection, ValkeyConnection
@@ -14,7 +15,7 @@ from headrace.api.policy import PROPERTIES, Alerts, Cache, CircuitBreaker, Dedup
 from headrace.api.replay import Replay, ReplayOrigin
 from headrace.api.resource import Resource
 from headrace.api.retry_letters import RetryLetters
-from headrace.api.topic import Namespaces, Subscriptions, TopicName, Topics
+from headrace.api.topic import Namespaces, Subscriptions, TopicName, Topics, base_topic
 
 DEAD_LETTER_SUBSCRIPTION = "headrace-dead-letters"
 """Keeps dead letters, whatever the namespace's retention says, and makes them countable."""
@@ -108,14 +109,7 @@ class PulsarBridgeSpec(ApiModel):
                 or self.source.pulsar.topics_pattern is None
             ),
         ),
-        Rule(
-            cel="!has(self.retry) || !has(self.retry.topic) || !has(self.deadLetter)"
-            " || self.retry.topic != self.deadLetter.topic",
-            message="retry.topic and deadLetter.topic must be two topics",
-            holds=lambda self: (
-                self.retry is None or self.dead_letter is None or self.retry.topic != self.dead_letter.topic
-            ),
-        ),
+        *loops.BRIDGE,
         Rule(
             cel="!has(self.replay) || self.replay.from == 'DeadLetter' || has(self.source.pulsar)",
             message="a bridge from Valkey replays from: DeadLetter alone: what it moved stands in Valkey no more",
@@ -232,7 +226,8 @@ class PulsarBridgeSpec(ApiModel):
     def consumes(self, topic: str) -> bool:
         """Whether *topic* is a source; the bridge's own letters never are, whatever the pattern says."""
         source = self.source.pulsar
-        if source is None or topic in (self.dead_letter_topic, self.retry_topic):
+        letters = {base_topic(each) for each in (self.dead_letter_topic, self.retry_topic) if each is not None}
+        if source is None or base_topic(topic) in letters:
             return False
         return topic in source.names if source.names else source.matches(topic)
 

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.alias_generators import to_snake
 
+from headrace.api import loops
 from headrace.api.celery_broker import Broker
 from headrace.api.celery_runtime import Celery, TaskName
 from headrace.api.connection import ValkeyConnection
@@ -73,6 +74,7 @@ class ValkeyWorkerSpec(ApiModel):
                 self.outbox is None or self.mode is Mode.CELERY or self.outbox.model_fields_set <= {"key"}
             ),
         ),
+        *loops.WORKER,
     )
 
     mode: Mode = Mode.CELERY
