@@ -33,6 +33,8 @@ class Item:
     """Why it is a letter; None when it is none."""
     retried: bool = False
     """It is a letter for another attempt."""
+    passed: bool = False
+    """It is somebody's letter, and stays where it lies; there is nothing for Valkey."""
     deduplication_key: str = ""
     cache_key: str = ""
     cache_value: bytes = b""
@@ -113,6 +115,13 @@ class Batch:
             for partition, entry in zip(self.partitions, self.entries, strict=True)
             if isinstance(entry, Item) and entry.reason is not None
         ]
+
+    def passed(self) -> list[str]:
+        """The partition of each message that is passed over."""
+        if self.plain():
+            return []
+        pairs = zip(self.partitions, self.entries, strict=True)
+        return [partition for partition, entry in pairs if isinstance(entry, Item) and entry.passed]
 
     def places(self) -> dict[str, list[int]]:
         """Where in the batch each partition's messages stand; the partitions as in :meth:`last`."""

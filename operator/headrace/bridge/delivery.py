@@ -148,6 +148,7 @@ class DeliveryStore:
                 pushed = Counter(offered.partitions)
                 pushed.subtract(offered.partitions[place] for place in seen)
                 pushed.subtract(partition for partition, _ in offered.reasons())
+                pushed.subtract(offered.passed())
                 self._cache_witness = offered.last_cache_key() or self._cache_witness
                 return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), refused, unheard, limited)
             if status == 0:

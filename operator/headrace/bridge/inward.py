@@ -231,6 +231,8 @@ class Inward:
                 return False
         for _, reason in reasons:
             self._metrics.dead_letters.labels(reason=reason).inc()
+        for partition in batch.passed():
+            self._passed(base_topic(partition))
         return True
 
     def _offer(self, batch: Batch, most: int) -> tuple[Batch, str]:
@@ -272,7 +274,19 @@ class Inward:
         self._tick()
         self._settle()
 
+    def _passed(self, topic: str) -> None:
+        self._metrics.passed.labels(topic=topic).inc()
+        if self._seldom(f"passed {topic}"):
+            _log.warning(
+                "%s: letters of other bridges are passed over and stay in %s: else they became letters again and again",
+                self._subscription.label,
+                topic,
+            )
+
     def _refused(self, topic: str, letter: Item) -> None:
+        if letter.passed:
+            self._passed(topic)
+            return
         reason = letter.reason or ""
         self._failures(topic, reason).inc()
         (self._metrics.retries if letter.retried else self._metrics.dead_letters).labels(reason=reason).inc()

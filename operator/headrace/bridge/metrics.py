@@ -48,6 +48,9 @@ class BridgeMetrics:
             **at,
         )
         self.replay_running = Gauge("headrace_bridge_replay_running", "1 while this pod runs a replay.", **at)
+        self.passed = Counter(
+            "headrace_bridge_letters_passed_over", "Letters of other bridges that stay where they lie.", ["topic"], **at
+        )
         self.retries = Counter("headrace_bridge_retries", "Messages put off for another attempt.", ["reason"], **at)
         self.connected = Gauge("headrace_bridge_connected", "1 while the side is reachable.", ["side"], **at)
         self.unheard = Counter(

@@ -19,11 +19,12 @@ from headrace.bridge.message import PoisonError
 from headrace.bridge.message_envelope import Seal, seal
 from headrace.bridge.pulsar_library import Message, MessageId
 from headrace.bridge.received_letter import Letters
+from headrace.bridge.resting_letter import RestingLetters
 from headrace.bridge.retried import origin
 from headrace.bridge.selector import Select, needs_json, parse_json, selector
 from headrace.bridge.target import row, target_of
 from headrace.process.exact_json import utf8
-from headrace.process.letter_properties import JOURNEY, REPLAY, REPLAYS, is_ours, own
+from headrace.process.letter_properties import JOURNEY, REASON, REPLAY, REPLAYS, is_ours, own
 from headrace.process.trace import TRACE
 
 LONGEST_KEY = 128
@@ -72,13 +73,15 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str, replay: str) -> Callable
     expressions = [part.key for part in (spec.deduplicate, spec.cache) if part]
     wants_json = celery is not None or any(needs_json(expression) for expression in expressions)
     to_entry = _entry_maker(spec.sink.valkey, replay)
-    letters = Letters(bridge)
+    letters, resting = Letters(bridge), RestingLetters(bridge)
 
     def prepare_one(message: Message, identity: MessageId) -> Entry:
         payload = message.data()
         try:
             value = parse_json(payload) if wants_json else None
             properties, journey = _said(message)
+            if REASON in properties and resting.goes_no_further(message, properties):
+                return Item(passed=True)
             entry = to_entry(message, identity, payload, properties, journey)
             if not expressions:
                 return entry

@@ -16,11 +16,9 @@ from headrace.bridge.batch import Item
 from headrace.bridge.message import ERROR_LENGTH
 from headrace.bridge.pulsar_library import Message, MessageId
 from headrace.bridge.raw_entry import RawEntry
+from headrace.bridge.resting_letter import LARGEST_RETRY_BYTES, RestingLetters
 from headrace.bridge.retried import Retried, origin
 from headrace.process.letter_properties import ATTEMPTS, ERROR, METADATA, PUBLISH_TIME, REASON, SOURCE, is_ours, kept
-
-LARGEST_RETRY_BYTES = 4 * 1024 * 1024
-"""A larger payload would need chunks, which a Shared subscription does not put together."""
 
 
 class Letters:
@@ -31,15 +29,20 @@ class Letters:
         self._source = bridge.identity
         self._subscription = bridge.spec.source.pulsar.subscription
         self._retry = bridge.spec.retry
+        self._resting = RestingLetters(bridge)
 
     def dead(self, message: Message, identity: MessageId, reason: str, error: str) -> Item:
-        """The dead letter of *message*."""
+        """The dead letter of *message*; nothing of one that stays where it is."""
+        if self._resting.stays(message, _readable(message.properties) or {}):
+            return Item(passed=True)
         letter = self._letter(message, identity, reason, error)
         return Item(dead_letter=orjson.dumps({"type": "DeadLetter", **letter}), reason=reason)
 
     def refused(self, message: Message, identity: MessageId, reason: str, error: str) -> Item:
         """The letter of *message*, which may succeed later: for another attempt, or dead after the last one."""
         attempt = _attempt(message)
+        if self._resting.stays(message, _readable(message.properties) or {}):
+            return Item(passed=True)
         if self._retry is None or attempt >= self._retry.max_attempts or len(message.data()) > LARGEST_RETRY_BYTES:
             return self.dead(message, identity, reason, error)
         letter = self._letter(message, identity, reason, error)

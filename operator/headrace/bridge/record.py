@@ -15,7 +15,7 @@ from headrace.bridge.message_envelope import CLOUD_EVENT, CONTENT_TYPE, seal
 from headrace.bridge.outbox_record import of_outbox
 from headrace.bridge.routing import EntryFormat, Routing
 from headrace.bridge.shape import shaper
-from headrace.process.letter_properties import FORM, kept
+from headrace.process.letter_properties import FORM, KEPT, REASON, kept, letter_names
 from headrace.process.trace import TRACE
 
 STREAM_ID = "VALKEY_STREAM_ID"
@@ -78,9 +78,19 @@ def _letter(entry: bytes, message: Message | None, poison: PoisonError, routing:
             properties=kept(message.properties or {}),
             event_time=message.event_time,
         )
-    properties = _trace(message) | {FORM: routing.format.value}
+    properties = _trace(message) | {FORM: routing.format.value} | _earlier_reasons(entry, routing)
     payload = _kept(entry, routing.format)
     return dead_letter(payload, poison.reason, str(poison), source=routing.source, properties=properties)
+
+
+def _earlier_reasons(entry: bytes, routing: Routing) -> dict[str, str]:
+    """Of what other bridges wrote a letter before, their reasons: a letter of a letter must be known as one."""
+    if routing.format is not EntryFormat.FIELDS or REASON.encode() not in entry:
+        return {}
+    fields = {
+        name.decode(errors="replace"): value for name, value in decoded(entry)[1] if name.endswith(REASON.encode())
+    }
+    return {KEPT + name: fields[name].decode(errors="replace")[:TRACE_CHARACTERS] for name in letter_names(fields)}
 
 
 def plain(routing: Routing, entries: Sequence[bytes]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 CUT = "HEADRACE_CUT"
 """``<cut>:<sequence id>`` on the last message of each frame, so on each that goes alone: how far a cut has landed."""
@@ -54,6 +54,16 @@ KEPT = "HEADRACE_KEPT_"
 def is_ours(producer: str) -> bool:
     """Whether Headrace published a message, by the name of its producer."""
     return producer.startswith(("headrace/", "headrace-replay/"))
+
+
+def letter_names(properties: Iterable[str]) -> list[str]:
+    """Of names of *properties* those that say why the message became a letter, the last time first: each letter keeps
+    the marks of the one before under a longer name."""
+    found, names, name = [], set(properties), REASON
+    while name in names:
+        found.append(name)
+        name = KEPT + name
+    return found
 
 
 def kept(properties: Mapping[str, str], *, replayed: bool = False) -> dict[str, str]:
