@@ -39,6 +39,10 @@ def passed(running: Headrace, topic: str) -> float:
     return running.metric(PASSED, topic=topic)
 
 
+def wait_until_passed(running: Headrace, counts: dict[str, int]) -> None:
+    wait_for(lambda: {topic: passed(running, topic) for topic in counts} == counts, f"{counts} are passed over", 60)
+
+
 def test_p1_two_patterns_over_each_other_s_letters_write_one_letter_each(
     valkey: Valkey, pulsar: Pulsar, processes: Processes
 ) -> None:
@@ -59,6 +63,33 @@ def test_p1_two_patterns_over_each_other_s_letters_write_one_letter_each(
     assert (a.get("/readyz")[0], b.get("/readyz")[0]) == (200, 200)
     with valkey.client() as client:
         assert [client.lrange(name, 0, -1) for name in "ab"] == [['{"id": 1}']] * 2
+
+
+def test_p1_two_patterns_over_each_other_s_retry_letters_end_too(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    stem = f"persistent://public/default/again-{uuid.uuid4().hex[:8]}"
+    names = [f"{name}-{kind}" for name in "ab" for kind in ("dead", "retry")]
+    topic, letters = (
+        create_topic(pulsar, f"{stem}-in"),
+        {name: create_topic(pulsar, f"{stem}-{name}") for name in names},
+    )
+    publish(pulsar, topic, [b'{"id": 1}'])
+    with valkey.client() as client:
+        client.lpush("cached:1", "no string")
+    running = {}
+    for name in "ab":
+        document = bridge(valkey, pulsar, name, {"topicsPattern": f"{stem}-.*"}, letters[f"{name}-dead"])
+        del document["spec"]["deduplicate"]
+        document["spec"]["cache"] = {"key": "id", "prefix": "cached:", "ttlSeconds": 60}
+        backoff = {"baseSeconds": 1, "capSeconds": 1}
+        document["spec"]["retry"] = {"topic": letters[f"{name}-retry"], "maxAttempts": 3, "backoff": backoff}
+        running[name] = processes.start("bridge", document).wait_until_ready()
+    for name, other in ("ab", "ba"):
+        wait_until_passed(running[name], {letters[f"{other}-dead"]: 1, letters[f"{other}-retry"]: 2})
+        wait_until_read(pulsar, name, letters[f"{other}-dead"], letters[f"{other}-retry"])
+    counts = {name: len(read_topic(pulsar, each)) for name, each in letters.items()}
+    assert counts == {"a-dead": 1, "a-retry": 2, "b-dead": 1, "b-retry": 2}
 
 
 def test_p1_bridges_that_name_each_other_s_letters_end_after_four(

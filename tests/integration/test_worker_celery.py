@@ -136,6 +136,7 @@ def test_results_retries_and_dead_letters(valkey: Valkey, processes: Processes, 
         "REAL_TOPIC": TOPIC,
         "ORIGIN_MESSAGE_ID": "1:2:3:4",
         "HEADRACE_SOURCE": "ValkeyWorker/test/shop",
+        "HEADRACE_ADDED": "traceparent,tracestate",
     }
     failed = {record["error"]: record for record in by_reason.pop("TaskFailed")}
     assert failed["ValueError: no luck"]["attempts"] == 3
