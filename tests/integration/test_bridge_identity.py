@@ -346,3 +346,24 @@ def test_p8_without_the_right_to_claim_its_source_a_bridge_works_and_says_what_i
     wait_until_moved(valkey)
     assert payloads(pulsar, topic) == ["entry"]
     assert "no right to the key headrace:source:{orders}" in running.log()
+
+
+def test_p5_a_bridge_and_a_worker_of_one_name_do_not_wait_for_each_other(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes
+) -> None:
+    topic = new_topic(pulsar)
+    spec = {
+        "valkey": {"url": valkey.url},
+        "mode": "PubSub",
+        "pubSub": {"channels": ["news"], "handler": "tests.integration.shop_handlers:price"},
+        "outbox": {"key": "outbox"},
+    }
+    worker = resource("ValkeyWorker", "orders", spec)
+    processes.start("worker", worker, environment={"SHOP_VALKEY": valkey.url}).wait_until_ready()
+    processes.start("bridge", bridge(valkey, pulsar, topic)).wait_until_ready()
+    push(valkey, ["entry"])
+    wait_until_moved(valkey)
+    assert payloads(pulsar, topic) == ["entry"]
+    with valkey.client() as client:
+        client.publish("news", json.dumps({"id": "a", "quantity": 1}))
+        wait_for(lambda: client.llen("outbox") == 1, "the worker works too")

@@ -30,7 +30,8 @@ class SharedReception:
         self, source: PubSub, prefix: str, server: ValkeyServer, health: Health, metrics: HandlerMetrics
     ) -> None:
         self._stop = Stop()
-        self._lease = Lease(server.client(), prefix)
+        # not the lease of a bridge of the same namespace and name, whose keys begin alike
+        self._lease = Lease(server.client(), f"{prefix}:channels")
         self._health = health
         self._loop = "the loop of the channels' lease"
         self._tick = health.loop(self._loop)
