@@ -164,6 +164,25 @@ def unload(broker: Pulsar, topic: str) -> None:
     _admin(broker, "PUT", f"{admin_path(topic)}/unload")
 
 
+def use_name(broker: Pulsar, topic: str, name: str, sequence_id: int = 1_000_000) -> None:
+    """Somebody else uses the name of a producer, and higher sequence ids, as a bridge on a copy of the Valkey does."""
+    client = pulsar.Client(broker.service_url)
+
+    def opened() -> Any:
+        unload(broker, topic)
+        for _ in range(40):
+            try:
+                return client.create_producer(topic, producer_name=name)
+            except pulsar.ProducerBusy:
+                time.sleep(0.002)
+        return None
+
+    try:
+        wait_for(opened, "it comes in between").send(b"foreign", sequence_id=sequence_id)
+    finally:
+        client.close()
+
+
 def _admin(broker: Pulsar, method: str, path: str, body: object = None) -> Any:
     request = urllib.request.Request(
         broker.admin_url + path,

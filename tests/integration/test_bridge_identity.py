@@ -24,6 +24,7 @@ from tests.integration.dataplane import (
     publish,
     resource,
     unload,
+    use_name,
     wait_for,
 )
 
@@ -231,25 +232,6 @@ def test_p1_p2_cuts_in_flight_of_a_version_without_installations_arrive_once(
     [name] = {name for partition in range(2) for name in producers(pulsar, f"{topic}-partition-{partition}")}
     assert name.startswith(f"{OLD_NAME}@")
     assert running.get("/readyz")[0] == 200
-
-
-def use_name(pulsar: Pulsar, topic: str, name: str) -> None:
-    """Somebody else uses the name of a producer, and higher sequence ids, as a bridge on a copy of the Valkey does."""
-    client = pulsar_library.Client(pulsar.service_url)
-
-    def opened() -> Any:
-        unload(pulsar, topic)
-        for _ in range(40):
-            try:
-                return client.create_producer(topic, producer_name=name)
-            except pulsar_library.ProducerBusy:
-                time.sleep(0.002)
-        return None
-
-    try:
-        wait_for(opened, "it comes in between").send(b"foreign", sequence_id=1_000_000)
-    finally:
-        client.close()
 
 
 def test_p1_p2_ids_that_the_broker_knows_from_somebody_else_are_no_repetitions_while_running(

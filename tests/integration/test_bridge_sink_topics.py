@@ -18,6 +18,7 @@ from tests.integration.dataplane import (
     delete_topic,
     grow_partitions,
     payloads,
+    publish,
     read_topic,
     resource,
     unload,
@@ -301,3 +302,39 @@ def test_p5_p7_p8_a_dead_letter_topic_that_is_gone_holds_up_dead_letters_alone(
     wait_for(lambda: running.get("/readyz")[0] == 200, "it is ready")
     assert payloads(pulsar, topic) == [*good, '{"id": "behind"}']
     assert payloads(pulsar, f"{topic}-DLQ") == ["poison"]
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["running", "killed"])
+def test_p1_p2_letters_of_a_bridge_from_pulsar_follow_their_topic_when_it_is_made_anew(
+    valkey: Valkey, pulsar: Pulsar, processes: Processes, topic: str, crash: bool
+) -> None:
+    create_topic(pulsar, topic)
+    letters = create_topic(pulsar, f"{topic}-shop-DLQ", 3)
+    spec = {
+        "source": {"pulsar": {"topic": topic, "subscription": "shop"}},
+        "sink": {"valkey": {"celery": {"task": "shop.price", "queue": "tasks"}}},
+        **connections(valkey, pulsar),
+    }
+    document = resource("PulsarBridge", "orders", spec)
+    deadly = "headrace.bridge.cut:CutStore.next" if crash else None
+    running = processes.start("bridge", document, deadly=deadly)
+    poison = [f"no json {number}" for number in range(60)]
+    if crash:
+        wait_for(lambda: running.get("/metrics")[0] == 200, "it runs")
+    else:
+        running.wait_until_ready()
+        delete_topic(pulsar, letters)
+    publish(pulsar, topic, [text.encode() for text in poison])
+    with valkey.client() as client:
+        if crash:
+            assert running.process.wait(30) == -9
+            delete_topic(pulsar, letters)
+        else:
+            keys = [f"{PREFIX}:dead-letters", f"{PREFIX}:dead-letters:cut"]
+            wait_for(lambda: sum(map(client.llen, keys)) == len(poison), "the letters wait or are in flight")
+        create_topic(pulsar, letters)
+        if crash:
+            client.delete(f"{PREFIX}:dead-letters:lease")
+            processes.start("bridge", document)
+        wait_for(lambda: Counter(payloads(pulsar, letters)) == Counter(poison), "each letter arrives once", 60)
+        wait_for(lambda: client.llen(f"{PREFIX}:dead-letters:cut") == 0, "they are committed")

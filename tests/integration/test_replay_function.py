@@ -8,10 +8,21 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from pulsar import PulsarException
 
 from headrace.bridge import Message, ReplayReport, replay_dlq_messages
 from testbed.pulsar import Pulsar
-from tests.integration.dataplane import ROOT, backlog, create_topic, payloads, publish, read_topic
+from tests.integration.dataplane import (
+    ROOT,
+    backlog,
+    create_subscription,
+    create_topic,
+    payloads,
+    producers,
+    publish,
+    read_topic,
+    use_name,
+)
 
 SUBSCRIPTION = "headrace-replay"
 
@@ -98,6 +109,22 @@ def test_p1_p2_called_again_after_a_kill_nothing_is_lost_and_nothing_doubled(
     assert Counter(payloads(pulsar, topic)) == Counter(letter.decode() for letter in letters)
     assert report.failed == 0
     assert backlog(pulsar, f"{topic}-DLQ", SUBSCRIPTION) == 0
+
+
+def test_p1_what_the_broker_takes_for_a_repetition_of_somebody_elses_stays_a_letter(pulsar: Pulsar) -> None:
+    topic = create_topic(pulsar, f"persistent://public/default/function-{uuid.uuid4().hex[:8]}")
+    create_topic(pulsar, f"{topic}-DLQ")
+    create_subscription(pulsar, topic, "keep")
+    bury(pulsar, topic, [b"1", b"2", b"3"])
+
+    def processor(letter: Any) -> Any:
+        if letter.data() == b"2" and payloads(pulsar, topic) != ["foreign"]:
+            use_name(pulsar, topic, producers(pulsar, topic)[0], sequence_id=2**60)
+        return letter
+
+    with pytest.raises(PulsarException, match="takes it for a repetition"):
+        replay(pulsar, topic, processor)
+    assert backlog(pulsar, f"{topic}-DLQ", SUBSCRIPTION) == 3
 
 
 def test_a_limit_and_a_wrong_call(pulsar: Pulsar, topic: str) -> None:

@@ -13,7 +13,7 @@ from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
 from headrace.bridge.letter import UnreplayableError, renewed, wrapped
 from headrace.bridge.message import Message
 from headrace.bridge.pace import Pace
-from headrace.bridge.pulsar_library import Client, Producer, core, library
+from headrace.bridge.pulsar_library import Client, MessageId, Producer, core, library
 from headrace.bridge.pulsar_library import Message as Received
 from headrace.bridge.tail import messages_since
 
@@ -207,9 +207,12 @@ class _Run:
         return Message(payload, each.letter.key, properties, each.letter.event_time or None)
 
     def _send(self, message: Message, mark: str, failures: list[str]) -> None:
-        def answered(result: object, _: object) -> None:
+        def answered(result: object, identity: MessageId) -> None:
             if result != core.Result.Ok:
                 failures.append(str(result).removeprefix("Result."))
+            elif identity.ledger_id() < 0:
+                # Pulsar confirms what it drops. The letter stays, and the next run looks whether it is there.
+                failures.append("the broker takes it for a repetition")
 
         assert self._producer is not None
         self._sequence_id += 1

@@ -8,8 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.api.bridge_sink import Envelope
 from headrace.bridge.cut import Cut
-from headrace.bridge.frame import frames
+from headrace.bridge.frame import frames, without
 from headrace.bridge.routing import EntryFormat, Routing, Target
 from headrace.bridge.sharding import java_string_hash
 
@@ -111,3 +112,26 @@ def test_a_retry_letter_goes_alone_at_its_time_and_a_dead_letter_beside_it() -> 
     assert [message.deliver_at for _, message in first.messages] == [1_800_000_000_000]
     assert (second.topic, second.dead) == (DEAD, True)
     assert [message.deliver_at for _, message in second.messages] == [None]
+
+
+@given(
+    st.lists(st.one_of(keyed, st.binary(min_size=1, max_size=20)), min_size=1, max_size=50),
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.sets(st.integers(0, 49)),
+    st.integers(1, 10_000),
+)
+def test_p1_p2_another_route_sends_what_has_not_landed_and_keeps_the_names(
+    found: list[bytes], before: int, after: int, landed: set[int], moved: int
+) -> None:
+    made = cut(found, before, first=100)
+    made = replace(made, routing=replace(made.routing, envelope=Envelope.JSON))
+    places = tuple(sorted(place for place in landed if place < len(found)))
+    routing = replace(made.routing, sink=Target(SINK, after), named_from=100, landed=places)
+    again = Cut(100 + moved, Routing.parse(routing.to_wire()), made.made, True, made.entries)
+    assert again.routing == routing
+    sent = [message for part in without(frames(again), again.landed) for _, message in part.messages]
+    old = {sequence_id: message for part in frames(made) for sequence_id, message in part.messages}
+    expected = [old[100 + place] for place in range(len(found)) if place not in places]
+    assert Counter(message.payload for message in sent) == Counter(message.payload for message in expected)
+    assert not {part.cut for part in frames(again)} & {part.cut for part in frames(made)}
