@@ -150,6 +150,28 @@ def test_a_bridge_makes_all_it_needs_and_counts_what_waits(
     wait_for("1 dead letter", lambda: kube.get("PulsarBridge", "maker")["status"]["deadLetters"] == 1)
 
 
+def test_p8_bridges_that_give_messages_to_each_other_in_a_circle_are_told(
+    kube: Kubernetes, process: OperatorProcess, inward: dict[str, Any], outward: dict[str, Any]
+) -> None:
+    ring = "persistent://ring/here/events"
+    outward["namespaces"] = [{"name": "ring/here"}]
+    outward["source"]["valkey"]["list"]["key"] = "ring"
+    outward["sink"]["pulsar"]["topic"] = inward["source"]["pulsar"]["topic"] = ring
+    inward["sink"]["valkey"]["list"]["key"] = "ring"
+    kube.create("PulsarBridge", "ring-out", spec=outward)
+    kube.ready("PulsarBridge", "ring-out", "ring-out-bridge")
+    assert kube.condition("PulsarBridge", "ring-out", "MessagesEnd") is None
+    kube.create("PulsarBridge", "ring-back", spec=inward)
+    kube.ready("PulsarBridge", "ring-back", "ring-back-bridge")
+    kube.wait_for_condition("PulsarBridge", "ring-back", "False", "MessagesCircle", of="MessagesEnd")
+    namespace = kube.namespace
+    way = f"{namespace}/ring-back -> {namespace}/ring-out -> {namespace}/ring-back"
+    assert way in kube.message("PulsarBridge", "ring-back", "MessagesEnd")
+    at_rest(kube, process)
+    kube.merge("PulsarBridge", "ring-back", {"spec": {"deduplicate": {"key": "id"}}})
+    wait_for("an end", lambda: kube.condition("PulsarBridge", "ring-back", "MessagesEnd") is None)
+
+
 def test_several_topics_and_those_of_a_pattern_are_counted_together(
     kube: Kubernetes, process: OperatorProcess, admin: Admin, pulsar: Pulsar, inward: dict[str, Any]
 ) -> None:

@@ -30,6 +30,8 @@ class ConditionType(StrEnum):
     VALKEY_SAFE = "ValkeySafe"
     """Valkey keeps what it took: append-only file on, nothing evicted, no version known to break Celery. A warning: it
     never holds Ready back."""
+    MESSAGES_END = "MessagesEnd"
+    """What the bridge moves does not come back to it. Stands only while false, and never holds Ready back."""
     WORKLOAD_READY = "WorkloadReady"
     """All pods of the current generation are up."""
     TOPICS_READY = "TopicsReady"
@@ -77,6 +79,8 @@ class Reason(StrEnum):
     """Valkey keeps no append-only file: a restart of it loses what waits."""
     EVICTION_POSSIBLE = "EvictionPossible"
     """Valkey has a memory limit and evicts keys when it comes to it."""
+    MESSAGES_CIRCLE = "MessagesCircle"
+    """Several bridges give messages to each other in a circle."""
     VERSION_UNSUITABLE = "VersionUnsuitable"
     """This version of Valkey is known to break Celery."""
     NOT_PERMITTED = "NotPermitted"

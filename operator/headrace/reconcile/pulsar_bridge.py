@@ -11,6 +11,7 @@ from headrace.pulsar.facts import PulsarFacts
 from headrace.pulsar.plan import CreateSubscription, PulsarPlan, plan_pulsar
 from headrace.pulsar.wanted import Wanted, wanted
 from headrace.reconcile.children import plan_children
+from headrace.reconcile.circle import circle_findings
 from headrace.reconcile.conditions import Finding
 from headrace.reconcile.desires import desired_children
 from headrace.reconcile.limits import limit_findings
@@ -74,6 +75,7 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
     findings = [
         *connection_findings(problems, "Valkey and Pulsar answer"),
         *safety_findings(snapshot.numbers.valkey, celery=False),
+        *circle_findings(snapshot.circle),
         *_broker_findings(broker, problems),
         *limit_findings(bridge, snapshot.numbers),
         *workload_findings(bridge, snapshot, problems, children.apply),

@@ -58,5 +58,7 @@ class Snapshot:
     numbers: Numbers = field(default_factory=Numbers)
     departed: frozenset[str] = frozenset()
     """Owners of Pulsar policies that exist no more."""
+    circle: tuple[str, ...] = ()
+    """The bridges by which messages of this one come back to it."""
     problems: tuple[Exception, ...] = ()
     """What went wrong while gathering; each has a verdict."""

@@ -15,6 +15,7 @@ from headrace.pulsar.errors import AuthenticationFailedError, PulsarError, Pulsa
 from headrace.reconcile.api_server import AlreadyExistsError, ApiServer
 from headrace.reconcile.brokers import Answers, Brokers
 from headrace.reconcile.cache import Cache
+from headrace.reconcile.circle import circle_of
 from headrace.reconcile.desires import desired_children
 from headrace.reconcile.kinds import MODELS, Key, Reference
 from headrace.reconcile.outcome import status_of, with_failures
@@ -150,6 +151,7 @@ class World:
             pulsar=answers.pulsar,
             numbers=_without_secrets(answers.numbers, secrets),
             departed=self._departed(answers),
+            circle=self._circle(key, body),
             problems=answers.problems,
         )
         return Gathered(key, snapshot, resource, known)
@@ -174,6 +176,11 @@ class World:
             PodFacts(pod.name, pod.ready, pod.failure and without_secrets(pod.failure, secrets), pod.waiting)
             for pod in facts
         )
+
+    def _circle(self, key: Key, body: Mapping[str, Any]) -> tuple[str, ...]:
+        if key.kind != PulsarBridge.__name__:
+            return ()
+        return circle_of(body, (each for each in self._cache.resources() if each.get("kind") == key.kind))
 
     def _departed(self, answers: Answers) -> frozenset[str]:
         """Owners of policies that we would know if they existed."""
