@@ -48,14 +48,20 @@ local function refuse(place, reason, text)
   refused[#refused + 1], reasons[#reasons + 1], texts[#texts + 1] = place, reason, text
 end
 
--- The type of a key of one message, which is to become a string; nil when the message is refused.
-local function look_at(place, which, name, key)
-  if not may('SET', key, '', 'EX', '1') then
+-- Whether a key of one message can become a string; if not, the message is refused.
+local allowed_to = redis.acl_check_cmd
+local function can_be_written(place, which, name, key)
+  if not allowed_to('SET', key, '') then
     denied[which] = denied[which] or key
     refuse(place, 'NotPermitted', 'the user may not write the ' .. name .. ' ' .. key .. '.')
-    return nil
+    return false
   end
   granted[which] = true
+  return true
+end
+
+-- Its type, 'none' or 'string'; nil when it is another one, and the message is refused.
+local function type_of(place, name, key)
   local found = redis.call('TYPE', key).ok
   if found == 'none' and not ours[key] or found == 'string' then
     return found
@@ -66,13 +72,29 @@ local function look_at(place, which, name, key)
 end
 
 local entries, letters, marks, cached, seen, met = {}, {}, {}, {}, {}, {}
-for i = 0, width == '1' and -1 or count - 1 do
-  local base = at + i * 5
-  local once, key = ARGV[base + 2], ARGV[base + 3]
-  local known = once == '' and 'none' or met[once] or look_at(i, 1, 'deduplication key', once)
+local last = width == '1' and at - 1 or tail - 1
+for base = at + 2, last, 5 do
+  if ARGV[base] ~= '' then
+    marks[#marks + 1] = ARGV[base]
+  end
+end
+local nothing_seen = true
+for from = 1, #marks, MOST_ARGUMENTS do
+  local to = math.min(from + MOST_ARGUMENTS - 1, #marks)
+  nothing_seen = nothing_seen and redis.call('EXISTS', unpack(marks, from, to)) == 0
+end
+marks = {}
+for base = at, last, 5 do
+  local place, once, key = (base - at) / 5, ARGV[base + 2], ARGV[base + 3]
+  local known = once == '' and 'none' or met[once]
+  if not known and can_be_written(place, 1, 'deduplication key', once) then
+    known = nothing_seen and 'none' or type_of(place, 'deduplication key', once)
+  end
   if known == 'string' then
-    seen[#seen + 1] = i
-  elseif known and (key == '' or look_at(i, 2, 'cache key', key)) then
+    seen[#seen + 1] = place
+  elseif
+    known and (key == '' or (can_be_written(place, 2, 'cache key', key) and type_of(place, 'cache key', key)))
+  then
     if once ~= '' then
       met[once] = 'string'
       marks[#marks + 1] = once
@@ -89,7 +111,7 @@ for i = 0, width == '1' and -1 or count - 1 do
   end
 end
 for which, key in pairs(denied) do
-  if not granted[which] and not may('SET', witnesses[which], '', 'EX', '1') then
+  if not granted[which] and not may('SET', witnesses[which], '') then
     return redis.error_reply('NOPERM the user of this connection may not run SET on the key ' .. key)
   end
 end
