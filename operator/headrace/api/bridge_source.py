@@ -183,7 +183,8 @@ class PulsarSource(ApiModel):
     batching: Batching = Batching()
     """How much is pushed to Valkey at once."""
     receiver_queue_size: Positive | None = None
-    """Messages that the client asks the broker for in advance. Twice `batching.maxMessages` when left out."""
+    """Messages at most that the client asks the broker for in advance, for each partition; fewer where they are large.
+    Twice `batching.maxMessages` when left out."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import valkey
 
 from headrace.api.pulsar_bridge import PulsarBridge
-from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
+from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.batch import Batch
 from headrace.bridge.cursor import BEGINNING, Cursor, Place
 from headrace.bridge.delivery import DeliveryStore
@@ -53,7 +54,6 @@ class Account:
     ) -> None:
         """*tick* is called from time to time, the rest: see :class:`Unseen`."""
         self._store = store
-        self._admin = admin
         self._subscription = subscription
         self._exact = exact
         self._begun: set[str] = set()
@@ -68,21 +68,21 @@ class Account:
             sources, topics, subscription.consumer_name, self._unseen, self._incomplete, recovery, self._trouble
         )
 
-    def open(self, topics: Iterable[str]) -> None:
-        """A consumer of *topics* is about to be opened. Raises what a Valkey raises that is away."""
+    def open(self) -> None:
+        """A consumer is about to be opened. Raises what a Valkey raises that is away."""
         self._unseen.open()
         self._lookout.open()
-        # What the client cannot read it acknowledges itself: the mark may pass it before the first message comes.
-        for topic in topics:
-            try:
-                self._begin(topic)
-            except ADMIN_TROUBLE as error:
-                self._trouble(error)
 
-    def _begin(self, topic: str) -> None:
-        if self._exact and topic in self._begun:
-            return
-        for partition, stats in self._admin.internal_stats(topic).items():
+    def knows(self, topic: str) -> bool:
+        """Whether it is known where the subscription on *topic* began."""
+        return self._exact and topic in self._begun
+
+    def begin(self, topic: str, internal: Mapping[str, Any]) -> None:
+        """What the admin API's `internalStats` say of the partitions of *topic*, before a consumer of it is opened.
+
+        What the client cannot read it acknowledges itself: the mark may pass it before the first message comes.
+        """
+        for partition, stats in internal.items():
             if partition in self._store.marks:
                 continue
             if cursor := Cursor.parse(stats, self._subscription.name):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
+from typing import cast
 
 from headrace.bridge.pulsar_library import MessageId
 
@@ -41,6 +42,11 @@ class Item:
     refused: Callable[[str, str], Item] | None = None
     """Makes the letter of a message that Valkey refuses, of a reason and a text."""
 
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return max(len(self.entry), len(self.dead_letter), len(self.cache_value))
+
 
 Entry = bytes | Item
 """What a message becomes in Valkey: mostly nothing but the entry for the target."""
@@ -57,6 +63,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def size(self) -> int:
+        """Bytes, about: those that its messages become in Valkey."""
+        if self.plain():
+            return sum(map(len, cast(list[bytes], self.entries)))
+        return sum(each.size if isinstance(each, Item) else len(each) for each in self.entries)
 
     def head(self, number: int) -> Batch:
         """The first *number* messages."""

@@ -17,7 +17,7 @@ from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
 from headrace.bridge.account import Account
 from headrace.bridge.acknowledgement import Acknowledgements, Pushed
-from headrace.bridge.admin import PulsarAdmin
+from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
 from headrace.bridge.batch import Batch, Item
 from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
 from headrace.bridge.delivery import DeliveryStore, refusal_of
@@ -83,7 +83,7 @@ class Inward:
         delivery = spec.effective_delivery
         once = delivery.guarantee is Guarantee.EFFECTIVELY_ONCE
         self._store = open_store(bridge, prefix, self._valkey, bucket, once=once, spread=spread)
-        self._subscription = Subscription(source, topics, pulsar_client, self._valkey, prefix)
+        self._subscription = Subscription(source, topics, pulsar_client, self._valkey, prefix, once=once)
         self._bucket = bucket
         self._circuit = circuit
         self._incarnations = Incarnations(pulsar_client)
@@ -95,6 +95,7 @@ class Inward:
             lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
         )
         self._unsettled = Acknowledgements(settlement, individual=spread)
+        self._admin = admin
         self._health = health
         self._name = f"the loop of {topics.label}"
         self._tick = health.loop(self._name)
@@ -152,11 +153,28 @@ class Inward:
     def _open(self) -> None:
         self._store.load()
         self._health.connection("valkey", True)
-        self._consumer = self._subscription.open(self._account.open if self._account else lambda _: None)
+        if self._account:
+            self._account.open()
+        self._consumer = self._subscription.open(self._before_opening)
         self._health.connection("pulsar", True)
         self._backoff.reset()
         self._pinged = time.monotonic()
         _log.info("%s: moving to %s", self._subscription.label, self._target)
+
+    def _before_opening(self, topics: Iterable[str]) -> None:
+        """Learn of *topics* what must be known before anything of them is received."""
+        account, queue = self._account, self._subscription.queue
+        for topic in topics:
+            if queue.knows(topic) and (account is None or account.knows(topic)):
+                continue
+            try:
+                internal = self._admin.internal_stats(topic)
+                queue.learn(topic, internal)
+                if account is not None:
+                    account.begin(topic, internal)
+            except ADMIN_TROUBLE as error:
+                if self._seldom(str(error)):
+                    _log.warning("%s: cannot look at what waits there: %s", topic, error)
 
     def _work(self) -> None:
         assert self._consumer is not None
@@ -190,6 +208,8 @@ class Inward:
 
     def _move(self, messages: Sequence[Message], started: float) -> None:
         batch = self._prepare(messages if self._main else [Retried(each, self._consumes) for each in messages])
+        if self._subscription.queue.observe(len(batch), batch.size()):
+            raise ReopenError(f"{self._subscription.label}: its messages have another size than before")
         for partition in self._store.behind(batch):
             self._doubt(partition)
         if not self._push_all(self._account.whole(batch) if self._account else (batch,)):
@@ -271,6 +291,8 @@ class Inward:
 
     def _while_held(self) -> None:
         """Called from time to time while messages in hand must wait."""
+        if self._subscription.queue.overflows():
+            raise ReopenError(f"{self._subscription.label}: what it received in advance takes too much memory")
         self._tick()
         self._settle()
 

@@ -22,12 +22,15 @@ from headrace.bridge.pulsar_library import (
     core,
     library,
 )
+from headrace.bridge.receiver_queue import ReceiverQueue
 from headrace.bridge.source_topics import SourceTopics
 
 BATCH_WAIT_MILLISECONDS = 2
 INCOMPLETE_MESSAGES = 16
 """How many messages in chunks the client puts together at once, at first. It drops the oldest of more."""
 MOST_INCOMPLETE_MESSAGES = 1024
+MOST_RECEIVED = 2**31 - 1
+"""The client shares this among partitions; the bridge does so itself, by bytes."""
 
 _TYPES = {
     SubscriptionType.FAILOVER: core.ConsumerType.Failover,
@@ -42,8 +45,16 @@ class Subscription:
     """Opens consumers of one subscription, one after the other. Not shared between threads."""
 
     def __init__(
-        self, source: PulsarSource, topics: SourceTopics, client: Client, valkey_client: valkey.Valkey, prefix: str
+        self,
+        source: PulsarSource,
+        topics: SourceTopics,
+        client: Client,
+        valkey_client: valkey.Valkey,
+        prefix: str,
+        *,
+        once: bool,
     ) -> None:
+        """*once*: what comes again is dropped, so that a consumer may be opened anew for the sake of speed."""
         self._source = source
         self._topics = topics
         self._client = client
@@ -55,6 +66,8 @@ class Subscription:
         """The consumer's name."""
         self.name = source.subscription
         """The subscription's name."""
+        self.queue = ReceiverQueue(source.receiver_queue_size or 2 * source.batching.max_messages, grows=once)
+        """How many messages its consumers ask for in advance."""
         self.batching = source.batching
         """How much a batch of it holds."""
 
@@ -94,6 +107,7 @@ class Subscription:
         self._incomplete_messages = min(4 * self._incomplete_messages, MOST_INCOMPLETE_MESSAGES)
 
     def _subscribe(self, latest: bool) -> Consumer:
+        queue = self.queue.open(len(self._opened))
         return self._client.subscribe(
             self._opened[0] if len(self._opened) == 1 else list(self._opened),
             self.name,
@@ -101,9 +115,10 @@ class Subscription:
             consumer_name=self.consumer_name,
             initial_position=core.InitialPosition.Latest if latest else core.InitialPosition.Earliest,
             max_pending_chunked_message=self._incomplete_messages,
-            receiver_queue_size=self._source.receiver_queue_size or 2 * self.batching.max_messages,
+            receiver_queue_size=queue,
+            max_total_receiver_queue_size_across_partitions=MOST_RECEIVED,
             batch_receive_policy=library.ConsumerBatchReceivePolicy(
-                max(self.batching.max_messages - 1, 1), self.batching.max_bytes, BATCH_WAIT_MILLISECONDS
+                max(min(self.batching.max_messages - 1, queue), 1), self.batching.max_bytes, BATCH_WAIT_MILLISECONDS
             ),
         )
 
