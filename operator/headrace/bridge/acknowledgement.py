@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.bridge.batch import Batch
@@ -18,6 +18,8 @@ class Pushed:
 
     ids: Iterable[MessageId]
     """What to acknowledge."""
+    lone: Mapping[str, Sequence[Place]]
+    """Entries that the client did not give out, by partition."""
     count: int
     """Messages."""
 
@@ -25,9 +27,13 @@ class Pushed:
 class Acknowledgements:
     """Batches in the order of their pushes. The client sends acknowledgements later, and hears no answer."""
 
-    def __init__(self, settlement: Settlement[Pushed], *, individual: bool) -> None:
-        """*individual*: one for each message; else one for each partition, which stands for all before it."""
+    def __init__(
+        self, settlement: Settlement[Pushed], lone: Callable[[str, Sequence[Place]], None], *, individual: bool
+    ) -> None:
+        """*individual*: one for each message; else one for each partition, which stands for all before it. *lone*
+        acknowledges entries of a partition that the client did not give out."""
         self._settlement = settlement
+        self._lone = lone
         self._individual = individual
         self.count = 0
         """Messages that wait for theirs."""
@@ -38,7 +44,12 @@ class Acknowledgements:
     def add(self, batch: Batch, ceilings: Mapping[str, Place] | None = None) -> None:
         """*batch* was pushed just now. *ceilings*: for some partitions the entry that must not be acknowledged yet."""
         ids = batch.ids if self._individual else _last(batch, ceilings or {})
-        self._settlement.push(Pushed(ids, len(batch)))
+        lone: dict[str, list[Place]] = {}
+        if self._individual and batch.ids and isinstance(batch.ids[-1], EntryId):
+            for partition, identity in zip(batch.partitions, batch.ids, strict=True):
+                lone.setdefault(partition, []).append((identity.ledger_id(), identity.entry_id()))
+            ids = []
+        self._settlement.push(Pushed(ids, lone, len(batch)))
         self.count += len(batch)
 
     def settle(self, consumer: Consumer) -> bool:
@@ -48,6 +59,8 @@ class Acknowledgements:
         for pushed in settled:
             for identity in pushed.ids:
                 acknowledge(identity)
+            for partition, places in pushed.lone.items():
+                self._lone(partition, places)
             self.count -= pushed.count
         return bool(settled)
 

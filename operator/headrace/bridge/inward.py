@@ -28,9 +28,11 @@ from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
+from headrace.bridge.received_letter import Letters
 from headrace.bridge.recovery import ReopenError
 from headrace.bridge.retried import Retried
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
+from headrace.bridge.spread_account import SpreadAccount
 from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
 from headrace.bridge.unseen import StoppedError
@@ -94,7 +96,6 @@ class Inward:
             delivery,
             lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
         )
-        self._unsettled = Acknowledgements(settlement, individual=spread)
         self._admin = admin
         self._health = health
         self._name = f"the loop of {topics.label}"
@@ -105,8 +106,18 @@ class Inward:
         self._seldom = Seldom()
         self._backoff = Backoff()
         self._received = 0.0
-        self._account: Account | None = None
-        if not spread:
+        self._account: Account | SpreadAccount
+        if spread:
+            self._account = SpreadAccount(
+                source.subscription,
+                source.subscription_type,
+                self._subscription.consumer_name,
+                topics,
+                admin,
+                raw,
+                Letters(bridge),
+            )
+        else:
             self._account = Account(
                 bridge,
                 self._subscription,
@@ -124,6 +135,7 @@ class Inward:
                 self._hold_unknown,
                 exact=once,
             )
+        self._unsettled = Acknowledgements(settlement, self._account.acknowledge, individual=spread)
 
     def run(self) -> None:
         """Move messages until the stop; every failure of a broker ends in another try."""
@@ -153,8 +165,7 @@ class Inward:
     def _open(self) -> None:
         self._store.load()
         self._health.connection("valkey", True)
-        if self._account:
-            self._account.open()
+        self._account.open()
         self._consumer = self._subscription.open(self._before_opening)
         self._health.connection("pulsar", True)
         self._backoff.reset()
@@ -165,13 +176,12 @@ class Inward:
         """Learn of *topics* what must be known before anything of them is received."""
         account, queue = self._account, self._subscription.queue
         for topic in topics:
-            if queue.knows(topic) and (account is None or account.knows(topic)):
+            if queue.knows(topic) and account.knows(topic):
                 continue
             try:
                 internal = self._admin.internal_stats(topic)
                 queue.learn(topic, internal)
-                if account is not None:
-                    account.begin(topic, internal)
+                account.begin(topic, internal)
             except ADMIN_TROUBLE as error:
                 if self._seldom(str(error)):
                     _log.warning("%s: cannot look at what waits there: %s", topic, error)
@@ -212,7 +222,7 @@ class Inward:
             raise ReopenError(f"{self._subscription.label}: its messages have another size than before")
         for partition in self._store.behind(batch):
             self._doubt(partition)
-        if not self._push_all(self._account.whole(batch) if self._account else (batch,)):
+        if not self._push_all(self._account.whole(batch)):
             return
         self._metrics.seconds.observe(time.monotonic() - started)
 
@@ -223,7 +233,7 @@ class Inward:
             self._in_flight(len(part))
             if not self._push(part):
                 return False
-            self._unsettled.add(part, self._account.ceilings() if self._account else None)
+            self._unsettled.add(part, self._account.ceilings())
             self._in_flight(0)
         return True
 
@@ -233,8 +243,7 @@ class Inward:
         if mark and self._incarnations.due(partition) and self._incarnations.ends_before(partition, mark):
             _log.warning("%s was made anew: it ends before the watermark %s, which is dropped", partition, mark)
             self._store.forget(partition)
-            if self._account:
-                self._account.forget(partition)
+            self._account.forget(partition)
 
     def _push(self, batch: Batch) -> bool:
         """Push everything, however long the target stays full; False when the stop came first."""
@@ -321,9 +330,8 @@ class Inward:
 
     def _look(self) -> None:
         """Deal with what the client does not give out."""
-        if self._account:
-            idle = time.monotonic() - self._received > QUIET_SECONDS
-            self._push_all(self._account.look(idle=idle, settled=not self._unsettled))
+        idle = time.monotonic() - self._received > QUIET_SECONDS
+        self._push_all(self._account.look(idle=idle, settled=not self._unsettled))
 
     def _hold_unknown(self, why: str) -> bool:
         """Wait a little: it is not known what becomes of something. False when the stop came."""
