@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import threading
+
+from valkey.exceptions import ValkeyError
 
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
 from headrace.bridge.delivered_ids import DeliveredIds
-from headrace.bridge.source_topics import SourceTopics
-from headrace.process.logs import Seldom
+from headrace.bridge.source_topics import PATIENCE_SECONDS, SourceTopics
+from headrace.process.health import Health
 from headrace.process.stop import Stop
-from headrace.process.valkey_server import VALKEY_TROUBLE
 
 PERIOD_SECONDS = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 class AcknowledgedLine:
@@ -24,14 +22,16 @@ class AcknowledgedLine:
     """
 
     def __init__(
-        self, admin: PulsarAdmin, topics: SourceTopics, subscription: str, ids: DeliveredIds, stop: Stop
+        self, admin: PulsarAdmin, topics: SourceTopics, subscription: str, ids: DeliveredIds, health: Health, stop: Stop
     ) -> None:
         self._admin = admin
         self._topics = topics
         self._subscription = subscription
         self._ids = ids
         self._stop = stop
-        self._seldom = Seldom(600)
+        loop = f"ids of {subscription}"
+        self._at_valkey = health.standing(loop, "valkey", patience_seconds=PATIENCE_SECONDS)
+        self._at_admin = health.standing(loop, "pulsar admin", patience_seconds=PATIENCE_SECONDS)
 
     def start(self) -> None:
         """Look every 5 s until the stop."""
@@ -39,9 +39,13 @@ class AcknowledgedLine:
 
     def _run(self) -> None:
         while not self._stop.wait(PERIOD_SECONDS):
+            # while this fails, ids of delivered messages pile up in Valkey
             try:
                 for topic in self._topics.names():
                     self._ids.lift(self._admin.acknowledged(topic, self._subscription))
-            except VALKEY_TROUBLE + ADMIN_TROUBLE as error:
-                if self._seldom(str(error)):
-                    _log.warning("cannot forget ids of delivered messages, which pile up in Valkey: %s", error)
+                self._at_valkey.served()
+                self._at_admin.served()
+            except ValkeyError as error:
+                self._at_valkey.failed(error)
+            except ADMIN_TROUBLE as error:
+                self._at_admin.failed(error)

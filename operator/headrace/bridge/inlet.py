@@ -14,10 +14,11 @@ from headrace.bridge.circuit import Circuit
 from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.proof import Proof
 from headrace.bridge.pulsar_library import Client
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
-from headrace.bridge.source_topics import SourceTopics
+from headrace.bridge.source_topics import PATIENCE_SECONDS, SourceTopics
 from headrace.process.health import Health
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import ValkeyServer
@@ -39,6 +40,7 @@ class Inlet:
     bucket: TokenBucket
     circuit: Callable[[], Circuit]
     """Makes the circuit of a loop."""
+    proof: Proof
 
     def loops(self) -> list[Inward]:
         """The loops, which are the caller's to run; the threads run from now on."""
@@ -62,14 +64,17 @@ class Inlet:
         def problem(topic: str, reason: str) -> None:
             self.metrics.consumer_failures.labels(topic=topic, subscription=source.subscription, reason=reason).inc()
 
-        topics = SourceTopics(self.bridge.spec, source, self.client, self.admin, problem, self.stop)
+        side = "pulsar admin" if source.topics_pattern else "pulsar"
+        label = source.topics_pattern or ", ".join(source.names)
+        standing = self.health.standing(f"topics {label}", side, patience_seconds=PATIENCE_SECONDS)
+        topics = SourceTopics(self.bridge.spec, source, self.client, self.admin, problem, self.stop, standing)
         topics.start()
         return topics
 
     def _loop(self, source: PulsarSource, topics: SourceTopics) -> Inward:
         if source.subscription_type is not SubscriptionType.FAILOVER:
             ids = DeliveredIds(self.server.client(), self.prefix)
-            AcknowledgedLine(self.admin, topics, source.subscription, ids, self.stop).start()
+            AcknowledgedLine(self.admin, topics, source.subscription, ids, self.health, self.stop).start()
         return Inward(
             self.bridge,
             source,
@@ -84,4 +89,5 @@ class Inlet:
             self.stop,
             self.bucket,
             self.circuit(),
+            self.proof,
         )

@@ -25,7 +25,8 @@ from headrace.bridge.durability import Settlement
 from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import preparer
-from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
+from headrace.bridge.proof import Proof
+from headrace.bridge.pulsar_library import Client, Consumer, Message, NotConnectedError, PulsarError, PulsarTimeoutError
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.recovery import ReopenError
@@ -34,19 +35,22 @@ from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
 from headrace.bridge.unseen import StoppedError
-from headrace.process.health import Health
+from headrace.process.failure import UNREACHABLE, Failure, failure_of
+from headrace.process.health import Health, Standing
 from headrace.process.logs import Seldom
-from headrace.process.permission import NOT_PERMITTED
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 IDLE_MILLISECONDS = 100
+PROOF_SECONDS = 1.0
+"""How often it is proved, at rest, that something could be moved."""
+DISCONNECTED_SECONDS = 5.0
+"""After so long without a broker the consumer is opened anew."""
 FULL_SECONDS = 0.1
 POLL_SECONDS = 0.05
 QUIET_SECONDS = 1.0
 """The broker has nothing more to send when nothing came for so long."""
 UNKNOWN_SECONDS = 0.5
-UNKNOWN = "what the client did not give out"
 DRAIN_SECONDS = 5.0
 """How long the stop waits for Valkey to have everything on its disk. What is not acknowledged comes again."""
 
@@ -71,6 +75,7 @@ class Inward:
         stop: Stop,
         bucket: TokenBucket,
         circuit: Circuit,
+        proof: Proof,
     ) -> None:
         spec = bridge.spec
         self._main = source is spec.source.pulsar
@@ -97,11 +102,16 @@ class Inward:
         self._unsettled = Acknowledgements(settlement, individual=spread)
         self._admin = admin
         self._health = health
-        self._name = f"the loop of {topics.label}"
+        self._name = topics.label
         self._tick = health.loop(self._name)
+        self._proof = proof
+        self._at_valkey = health.standing(self._name, "valkey")
+        self._at_pulsar = health.standing(self._name, "pulsar", self._said)
+        self._unseen = health.standing(f"what the client did not give out of {self._name}", "pulsar")
+        self._unseen.rest()
         self._metrics = metrics
         self._stop = stop
-        self._pinged = 0.0
+        self._proved_at = self._connected_at = 0.0
         self._seldom = Seldom()
         self._backoff = Backoff()
         self._received = 0.0
@@ -133,9 +143,9 @@ class Inward:
                     self._open()
                     self._work()
             except VALKEY_TROUBLE as error:
-                self._away("valkey", error)
+                self._away(self._at_valkey, error)
             except (PulsarError, NoTopicsError) as error:
-                self._away("pulsar", error)
+                self._away(self._at_pulsar, error)
             except ReopenError as error:
                 _log.warning("%s; opening the consumer anew", error)
                 if error.put_more_together:
@@ -152,13 +162,10 @@ class Inward:
 
     def _open(self) -> None:
         self._store.load()
-        self._health.connection("valkey", True)
         if self._account:
             self._account.open()
         self._consumer = self._subscription.open(self._before_opening)
-        self._health.connection("pulsar", True)
-        self._backoff.reset()
-        self._pinged = time.monotonic()
+        self._connected_at = time.monotonic()
         _log.info("%s: moving to %s", self._subscription.label, self._target)
 
     def _before_opening(self, topics: Iterable[str]) -> None:
@@ -183,6 +190,7 @@ class Inward:
             self._bucket.sample(self._valkey)
             started = time.monotonic()
             if messages := self._receive(self._consumer):
+                self._at_pulsar.served()
                 self._received = time.monotonic()
                 self._move(messages, started)
             else:
@@ -219,7 +227,7 @@ class Inward:
     def _push_all(self, parts: Iterable[Batch]) -> bool:
         """Push one part after the other; False when the stop came first."""
         for part in parts:
-            self._health.connection(UNKNOWN, True)
+            self._unseen.rest()
             self._in_flight(len(part))
             if not self._push(part):
                 return False
@@ -263,13 +271,11 @@ class Inward:
             if (refusal := refusal_of(error)) is None:
                 raise
             self._failures(self._subscription.label, refusal).inc()
-            why = f"Valkey refuses messages ({refusal}): {error}"
-            self._health.connection("valkey", refusal != NOT_PERMITTED)
-            self._health.refusal(self._name, why if refusal == NOT_PERMITTED else None)
+            self._at_valkey.failed(error)
             self._circuit.failed(error)
-            return batch, why
-        self._health.connection("valkey", True)
-        self._health.refusal(self._name, None)
+            return batch, f"Valkey refuses messages ({refusal}): {error}"
+        self._at_valkey.served()
+        self._backoff.reset()
         self._circuit.succeeded()
         for partition, count in delivered.pushed.items():
             self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
@@ -294,6 +300,7 @@ class Inward:
         if self._subscription.queue.overflows():
             raise ReopenError(f"{self._subscription.label}: what it received in advance takes too much memory")
         self._tick()
+        self._prove_pulsar()
         self._settle()
 
     def _passed(self, topic: str) -> None:
@@ -327,21 +334,41 @@ class Inward:
 
     def _hold_unknown(self, why: str) -> bool:
         """Wait a little: it is not known what becomes of something. False when the stop came."""
-        self._health.connection(UNKNOWN, False)
-        if self._seldom(why):
-            _log.warning("%s: %s; everything behind it waits", self._subscription.label, why)
+        self._unseen.failed(Failure("Unseen", f"{why}; everything behind it waits"))
         self._while_held()
         return not self._stop.wait(UNKNOWN_SECONDS)
 
     def _idle(self) -> None:
+        if time.monotonic() - self._proved_at < PROOF_SECONDS:
+            return
+        self._proved_at = time.monotonic()
+        self._store.prove()
+        self._at_valkey.served()
+        if self._circuit.probing:
+            self._circuit.succeeded()  # nothing came to try it with
+        if self._prove_pulsar():
+            self._backoff.reset()
+
+    def _prove_pulsar(self) -> bool:
+        """Whether Pulsar would give something now. Raises PulsarError when it has not for too long: a new consumer
+        finds out why, and the library tries an old one once a minute at last."""
         assert self._consumer is not None
-        self._health.connection("pulsar", self._consumer.is_connected())
-        if time.monotonic() - self._pinged > 1.0:
-            self._valkey.ping()
-            if self._circuit.probing:
-                self._circuit.succeeded()  # nothing came to try it with
-            self._health.connection("valkey", True)
-            self._pinged = time.monotonic()
+        connected = self._consumer.is_connected()
+        if connected:
+            self._connected_at = time.monotonic()
+        elif time.monotonic() - self._connected_at > DISCONNECTED_SECONDS:
+            raise NotConnectedError("no connection")
+        topic = next(iter(self._subscription.opened), "")  # one of them: a pattern may match thousands
+        if connected and (not topic or self._proof.proved(topic)):
+            self._at_pulsar.served()
+            return True
+        if failure := self._proof.failure(topic, connected=connected):
+            self._at_pulsar.failed(failure)
+        return False
+
+    def _said(self) -> Failure | None:
+        """What the broker said last of one of the topics, if it was an error."""
+        return next((said for topic in self._subscription.opened if (said := self._proof.about(topic))), None)
 
     def _in_flight(self, more: int) -> None:
         if self._main:
@@ -350,15 +377,15 @@ class Inward:
     def _failures(self, topic: str, reason: str) -> Counter:
         return self._metrics.consumer_failures.labels(topic=topic, subscription=self._subscription.name, reason=reason)
 
-    def _away(self, side: str, error: Exception) -> None:
-        self._health.connection(side, False)
-        reason = "ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable"
+    def _away(self, standing: Standing, error: Exception) -> None:
+        failure = failure_of(error)
+        if standing is self._at_pulsar and self._subscription.opened:
+            failure = self._proof.explain(error, self._subscription.opened[0])
+        standing.failed(failure)
+        reason = failure.reason if failure.reason != UNREACHABLE.reason else f"{standing.side.title()}Unreachable"
         self._failures(self._subscription.label, reason).inc()
-        text = f"{type(error).__name__}: {error}"
-        if self._seldom(text):
-            _log.warning("%s: %s does not serve us (%s); trying again", self._subscription.label, side, text)
         self._tick()
-        if side == "valkey" and self._circuit.failed(error):
+        if standing is self._at_valkey and self._circuit.failed(error):
             return
         self._stop.wait(self._backoff.next_seconds())
 
@@ -366,7 +393,6 @@ class Inward:
         """Give the subscription up; what is not acknowledged comes again, and what was pushed is dropped."""
         self._unsettled.clear()
         self._in_flight(0)
-        self._health.refusal(self._name, None)
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.admin import PulsarAdmin
+from headrace.bridge.broker_words import BrokerWords
 from headrace.bridge.circuit import VALKEY, Circuit
 from headrace.bridge.identity import Identity
 from headrace.bridge.inlet import Inlet
@@ -19,6 +20,7 @@ from headrace.bridge.limits import MAX_MESSAGE_BYTES
 from headrace.bridge.lines import dead_letter_line, source_lines
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Outward
+from headrace.bridge.proof import Proof
 from headrace.bridge.pulsar_client import connect
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.rate_limit import TokenBucket
@@ -49,20 +51,23 @@ def run(config: str | Path) -> int:
         bridge = load(PulsarBridge, config)
         logs.configure(secrets.values, bridge.identity)
         server = ValkeyServer.of(bridge.spec.valkey, secrets)
-        client = connect(bridge.spec.pulsar, secrets)
-        return _serve(bridge, secrets, server, client)
+        words = BrokerWords()
+        client = connect(bridge.spec.pulsar, secrets, words.hear)
+        return _serve(bridge, secrets, server, client, words)
     except FatalConfigurationError as error:
         return report_fatal(error)
 
 
-def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client: Client) -> int:
+def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client: Client, words: BrokerWords) -> int:
     stop = Stop()
     stop.on_signals()
     metrics = BridgeMetrics()
-    health = Health(("valkey", "pulsar"), metrics.connected)
+    health = Health(metrics.connected, metrics.side_failures)
     admin = PulsarAdmin(bridge.spec.pulsar, secrets)
     raw = RawTopics(bridge.spec.pulsar, secrets)
-    loops = _loops(bridge, server, client, admin, raw, health, metrics, stop)
+    proof = Proof(client, words, stop)
+    proof.start()
+    loops = _loops(bridge, server, client, admin, raw, health, metrics, stop, proof)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
     threads = [threading.Thread(target=loop.run, name=f"loop {number}") for number, loop in enumerate(loops)]
     for thread in threads:
@@ -100,6 +105,7 @@ def _loops(
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
+    proof: Proof,
 ) -> list[Identity | Inward | Outward | Reception | ReplayLoop | Shares | SourceClaims]:
     spec = bridge.spec
     prefix = bridge.key_prefix
@@ -107,8 +113,8 @@ def _loops(
     identity = Identity(server, prefix, bridge.metadata.uid, health, stop)
     layouts = Layouts(client, stop)
     layouts.start()
-    lines = ReplayLines(bridge, prefix, server, client, metrics, identity, layouts, limit)
-    replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop, identity)
+    lines = ReplayLines(bridge, prefix, server, client, metrics, identity, layouts, proof, health, limit)
+    replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop, identity, proof)
     bucket = TokenBucket(spec.rate_limit, prefix, metrics)
 
     def circuit(destination: str, *, shared: bool = True) -> Circuit:
@@ -131,6 +137,7 @@ def _loops(
                 stop,
                 identity,
                 layouts,
+                proof,
                 shares.of(line.shard) if source.pub_sub else claims.share(line, shares.of(line.shard)),
                 bucket,
                 circuit(line.sink_topic),
@@ -148,8 +155,19 @@ def _loops(
     letters = dead_letter_line(bridge, prefix, limit)
     return [
         identity,
-        *Inlet(bridge, prefix, server, client, admin, raw, health, metrics, stop, bucket, to_valkey).loops(),
-        Outward(letters, server, client, health, metrics, stop, identity, layouts, circuit=circuit(letters.sink_topic)),
+        *Inlet(bridge, prefix, server, client, admin, raw, health, metrics, stop, bucket, to_valkey, proof).loops(),
+        Outward(
+            letters,
+            server,
+            client,
+            health,
+            metrics,
+            stop,
+            identity,
+            layouts,
+            proof,
+            circuit=circuit(letters.sink_topic),
+        ),
         replay,
     ]
 

@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ _log = logging.getLogger("pulsar")
 _LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
 
 
-def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
+def connect(connection: PulsarConnection, secrets: Secrets, hear: Callable[[str], None] = lambda _: None) -> Client:
     """A client that connects when it is first used; raise ``FatalConfigurationError`` when a secret file is missing.
+
+    *hear* is called with each line that the library logs.
 
     Never call it before a fork: the client's threads do not survive one.
     """
@@ -48,7 +51,7 @@ def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
             connection.service_url.rstrip("/"),
             operation_timeout_seconds=connection.operation_timeout_seconds,
             connection_timeout_ms=connection.connection_timeout_seconds * 1000,
-            logger=library.FileLogger(core.LoggerLevel.Warn, _log_pipe()),
+            logger=library.FileLogger(core.LoggerLevel.Warn, _log_pipe(hear)),
             **options,
         )
     except (PulsarError, RuntimeError, ValueError) as error:
@@ -65,7 +68,7 @@ def _system_authorities() -> Path:
     raise FatalConfigurationError("the image has no CA certificates: name your own under pulsar.tls.caSecretRef.")
 
 
-def _log_pipe() -> str:
+def _log_pipe(hear: Callable[[str], None]) -> str:
     """A pipe whose lines become JSON log lines.
 
     Pulsar's Python logger deadlocks on the GIL (pulsar-client-python#116), so the C++ side writes to a file of its own.
@@ -77,8 +80,10 @@ def _log_pipe() -> str:
         with os.fdopen(reader, errors="replace") as lines:
             for line in lines:
                 match = _LINE.match(line.rstrip())
+                text = match["text"] if match else line.rstrip()
+                hear(text)
                 # the client retries by itself: what it calls an error is a warning to whoever reads our logs
-                _log.warning("%s", match["text"] if match else line.rstrip())
+                _log.warning("%s", text)
 
     threading.Thread(target=copy, name="pulsar-log", daemon=True).start()
     return f"/proc/self/fd/{writer}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from valkey.exceptions import ValkeyError
+
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.replay import Replay, ReplayOrigin, ReplayState
 from headrace.api.status import ReplayPhase
@@ -16,6 +18,7 @@ from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import NOT_OURS
 from headrace.bridge.position_replay import PositionReplay
+from headrace.bridge.proof import Proof
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_run import ENDED, OutOfStepError, RunStore, UnrunnableError
@@ -26,6 +29,7 @@ from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
+LOOP = "replay"
 TURN_SECONDS = 1.0
 TROUBLE: tuple[type[Exception], ...] = (
     PulsarError,
@@ -54,6 +58,7 @@ class ReplayLoop:
         metrics: BridgeMetrics,
         stop: Stop,
         identity: Identity,
+        proof: Proof,
     ) -> None:
         self._bridge = bridge
         self._replay = bridge.spec.replay
@@ -65,8 +70,12 @@ class ReplayLoop:
         self._prefix = prefix
         self._lines = lines
         self._health = health
-        self._name = "the loop of replays"
-        self._tick = health.loop(self._name)
+        self._tick = health.loop(LOOP)
+        self._proof = proof
+        self._topic = _topic_read(bridge)
+        self._at_valkey = health.standing(LOOP, "valkey")
+        self._at_pulsar = health.standing(LOOP, "pulsar", lambda: proof.about(self._topic))
+        self._done = 0
         self._metrics = metrics
         self._stop = stop
         self._identity = identity
@@ -96,7 +105,7 @@ class ReplayLoop:
             self._lease.release()
         except NOT_OURS:
             _log.debug("replay: the lease was not ours to release")
-        self._health.done(self._name)
+        self._health.done(LOOP)
 
     def _stand_by(self) -> bool:
         """Wait for the lease; False when the stop came first."""
@@ -104,13 +113,14 @@ class ReplayLoop:
             self._tick()
             if self._identity.ours() and self._lease.acquire():
                 return True
+            self._at_valkey.served()
+            self._at_pulsar.rest()
             self._stop.wait(TURN_SECONDS)
         return False
 
     def _work(self) -> bool:
         """Do what is to be done; whether nothing is left."""
         self._lines.resume()
-        self._backoff.reset()
         if self._replay is not None and self._run is not None:
             self._run.load()
             self._follow(self._replay, self._run)
@@ -166,12 +176,23 @@ class ReplayLoop:
         self._tick()
         if not self._identity.ours():
             raise FencedError("another resource has the keys")
-        self._lease.renew()
+        self._keep()
         while seconds > TURN_SECONDS and not self._stop.wait(TURN_SECONDS):
             seconds -= TURN_SECONDS
             self._tick()
-            self._lease.renew()
+            self._keep()
         return not self._stop.wait(seconds)
+
+    def _keep(self) -> None:
+        """Keep the lease, and say how things stand."""
+        self._lease.renew()
+        self._at_valkey.served()
+        if not self._topic or self._proof.proved(self._topic):
+            self._at_pulsar.served()
+        done = self._run.done if self._run else 0
+        if done != self._done:
+            self._done = done
+            self._backoff.reset()
 
     def _drained(self, run: RunStore | None) -> bool:
         """Wait until the lines have published everything; False when the stop came first."""
@@ -187,9 +208,8 @@ class ReplayLoop:
         return True
 
     def _away(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}" if isinstance(error, PulsarError) else str(error)
-        if self._seldom(text):
-            _log.warning("replay: %s; trying again", text)
+        standing = self._at_valkey if isinstance(error, ValkeyError) else self._at_pulsar
+        text = str(standing.failed(error))
         if self._run is not None:
             try:
                 self._run.note(message=f"Waits: {text}")
@@ -197,6 +217,16 @@ class ReplayLoop:
                 _log.debug("replay: %s", problem)
         self._tick()
         self._stop.wait(self._backoff.next_seconds())
+
+
+def _topic_read(bridge: PulsarBridge) -> str:
+    """A topic that the replay reads; empty when nothing is to be replayed, or the topics go by a pattern."""
+    if bridge.spec.replay is None:
+        return ""
+    if bridge.spec.replay.origin is ReplayOrigin.DEAD_LETTER:
+        return bridge.spec.dead_letter_topic
+    source = bridge.spec.source.pulsar
+    return source.names[0] if source and source.names else ""
 
 
 def _waiting_text(topics: Sequence[str]) -> str:

@@ -60,7 +60,8 @@ class Subscription:
         self._client = client
         self._valkey = valkey_client
         self._begun_key = f"{prefix}:begun"
-        self._opened: tuple[str, ...] = ()
+        self.opened: tuple[str, ...] = ()
+        """The topics that were there when the consumer was opened last."""
         self._incomplete_messages = INCOMPLETE_MESSAGES
         self.consumer_name = os.environ.get("HOSTNAME", "headrace")
         """The consumer's name."""
@@ -87,29 +88,29 @@ class Subscription:
 
         New topics of a pattern are read whole: an initial position `Latest` counts at the very first opening alone.
         """
-        self._opened = self._topics.look()
+        self.opened = self._topics.look()
         latest = self._source.initial_position is InitialPosition.LATEST
         if latest and self._source.topics_pattern:
             latest = not self._valkey.exists(self._begun_key)
-        before(self._opened)
-        consumer = self._subscribe(latest) if self._opened else cast(Consumer, _Idle())
+        before(self.opened)
+        consumer = self._subscribe(latest) if self.opened else cast(Consumer, _Idle())
         if self._source.topics_pattern:
             self._valkey.set(self._begun_key, "1")
-            _log.info("%s: %d topics", self.label, len(self._opened))
+            _log.info("%s: %d topics", self.label, len(self.opened))
         return consumer
 
     def changed(self) -> bool:
         """Whether there are other topics by now than those that were opened."""
-        return self._topics.present != self._opened
+        return self._topics.present != self.opened
 
     def put_more_together(self) -> None:
         """From the next opening on the client puts four times as many messages in chunks together at once."""
         self._incomplete_messages = min(4 * self._incomplete_messages, MOST_INCOMPLETE_MESSAGES)
 
     def _subscribe(self, latest: bool) -> Consumer:
-        queue = self.queue.open(len(self._opened))
+        queue = self.queue.open(len(self.opened))
         return self._client.subscribe(
-            self._opened[0] if len(self._opened) == 1 else list(self._opened),
+            self.opened[0] if len(self.opened) == 1 else list(self.opened),
             self.name,
             consumer_type=_TYPES[self._source.subscription_type],
             consumer_name=self.consumer_name,

@@ -13,10 +13,10 @@ from headrace.bridge.reception import Reception
 from headrace.bridge.scripts import FencedError
 from headrace.handlers.metrics import HandlerMetrics
 from headrace.process.health import Health
-from headrace.process.logs import Seldom
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
+LOOP = "lease of the channels"
 RENEW_SECONDS = 1.0
 END_SECONDS = 10.0
 
@@ -33,8 +33,8 @@ class SharedReception:
         # not the lease of a bridge of the same namespace and name, whose keys begin alike
         self._lease = Lease(server.client(), f"{prefix}:channels")
         self._health = health
-        self._loop = "the loop of the channels' lease"
-        self._tick = health.loop(self._loop)
+        self._tick = health.loop(LOOP)
+        self._at_valkey = health.standing(LOOP, "valkey")
         reception = Reception(source, prefix, self._lease, server, health, metrics, self._stop)
         self._receiving = threading.Thread(target=reception.run, name="reception", daemon=True)
         self._holding = threading.Thread(target=self._hold, name="lease", daemon=True)
@@ -54,7 +54,6 @@ class SharedReception:
         self._holding.join(END_SECONDS)
 
     def _hold(self) -> None:
-        seldom = Seldom()
         while not self._stop or self._receiving.is_alive():
             self._tick()
             try:
@@ -62,17 +61,17 @@ class SharedReception:
                     self._lease.renew()
                 elif not self._stop:
                     self._lease.acquire()
+                self._at_valkey.served()
             except FencedError:
                 self._lease.held = False
             except VALKEY_TROUBLE as error:
                 self._lease.held = False
-                if seldom(str(error)):
-                    _log.warning("cannot hold the lease of the channels (%s); trying again", error)
+                self._at_valkey.failed(error)
             if self._stop:
                 self._receiving.join(RENEW_SECONDS)
             else:
                 self._stop.wait(RENEW_SECONDS)
-        self._health.done(self._loop)
+        self._health.done(LOOP)
         try:
             if self._lease.held:
                 self._lease.release()

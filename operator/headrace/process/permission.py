@@ -25,14 +25,6 @@ def is_not_permitted(error: Exception) -> bool:
     return isinstance(error, NoPermissionError) or str(error).startswith("ACL failure in script")
 
 
-def reason_of(error: Exception) -> str:
-    """Why a side does not serve us, in one word: Valkey's own, such as WRONGTYPE, or what the library calls it."""
-    if is_not_permitted(error):
-        return NOT_PERMITTED
-    word = str(error).partition(" ")[0]
-    return word if type(error) is ResponseError and word.isalpha() and word.isupper() else type(error).__name__
-
-
 class Client(valkey.Valkey):
     """A client whose :class:`NoPermissionError` names what was refused; Valkey itself names the command alone."""
 
