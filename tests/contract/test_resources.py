@@ -11,6 +11,7 @@ from headrace.api.crd import KINDS
 from headrace.api.resource import API_VERSION, InvalidResourceError, parse
 from testbed.cluster import CommandError
 from testbed.environment import Environment
+from tests.contract.circular import CIRCULAR
 from tests.contract.refusals import BRIDGE, PIPELINE, REFUSED, SPECS, WORKER, Change, body
 
 
@@ -36,7 +37,9 @@ def test_minimal_resource_is_taken_as_it_is(kubernetes_api: Environment, kind: s
 
 
 @pytest.mark.parametrize(
-    ("kind", "change", "message", "in_memory"), REFUSED, ids=[f"{entry[0]}-{entry[2][:40]}" for entry in REFUSED]
+    ("kind", "change", "message", "in_memory"),
+    [*REFUSED, *CIRCULAR],
+    ids=[f"{entry[0]}-{entry[2][:40]}" for entry in [*REFUSED, *CIRCULAR]],
 )
 def test_bad_spec_is_refused_with_what_to_write(
     kubernetes_api: Environment, kind: str, change: Change, message: str, in_memory: str | None
