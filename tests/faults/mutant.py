@@ -64,6 +64,7 @@ def forget_the_watermark() -> None:
     def push(original: Callable[..., Delivered], self: DeliveryStore, batch: Batch, *arguments: Any) -> Delivered:
         for partition in set(batch.partitions):
             self.forget(partition)
+        self.load()
         return original(self, batch, *arguments)
 
 

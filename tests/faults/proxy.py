@@ -51,6 +51,11 @@ class Proxy:
         """Reset all connections."""
         self._loop.call_soon_threadsafe(self._reset)
 
+    def lead_to(self, target: int) -> None:
+        """Reset all connections; those that come then go to another port."""
+        self._target = target
+        self.reset()
+
     def lose_an_answer(self) -> None:
         """Reset all connections when the server answers next: it has done what nobody hears of."""
         self._loop.call_soon_threadsafe(setattr, self, "_deaf", True)

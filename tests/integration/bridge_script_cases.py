@@ -13,10 +13,12 @@ from headrace.bridge.batch import Batch, Item
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.delivery import DeliveryStore
+from headrace.bridge.incarnation import Witness
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.publication import hybrid_publish
 from headrace.bridge.rate_limit import TokenBucket
+from headrace.bridge.remembered import Memory, Remembered
 from headrace.bridge.routing import EntryFormat, Routing
 from headrace.bridge.routing import Target as Topic
 from headrace.bridge.scripts import script
@@ -173,6 +175,25 @@ class Id:
         return self._entry < other._entry
 
 
+class Received:
+    """A message of which a witness can be made."""
+
+    def __init__(self, identity: Id) -> None:
+        self._identity = identity
+
+    def message_id(self) -> Id:
+        return self._identity
+
+    def data(self) -> bytes:
+        return b"payload"
+
+    def publish_timestamp(self) -> int:
+        return 1
+
+    def producer_name(self) -> str:
+        return "shop"
+
+
 def letter(entry: Item, reason: str, error: str) -> Item:
     return Item(dead_letter=f"letter of {entry.entry.decode()!r}".encode(), reason=reason)
 
@@ -197,13 +218,14 @@ def seen(client: Client) -> None:
 
 def push(target: Target, spread: bool, entries: Callable[[], list[Any]], client: Client) -> str:
     store = DeliveryStore(
-        client, target=target, prefix=P, window_seconds=100, ttl_seconds=100, cache_prefix="cache:", spread=spread,
-        bucket=bucket(True),
+        client, remembered(client), target=target, prefix=P, window_seconds=100, ttl_seconds=100,
+        cache_prefix="cache:", spread=spread, bucket=bucket(True),
     )  # fmt: skip
     store.load()
     found = entries()
     ids: list[Any] = [Id(number) for number in range(len(found))]
-    delivered = store.push(Batch(["topic"] * len(found), ids, found))
+    messages: list[Any] = [Received(each) for each in ids]
+    delivered = store.push(Batch(["topic"] * len(found), ids, found, messages))
     problems = [f"{item.reason}" for _, item in delivered.refused]
     return " ".join(problems + ["no room"] * bool(delivered.rest))
 
@@ -226,7 +248,14 @@ def without(places: tuple[int, ...], target: Target, spread: bool) -> Act:
 
 
 def deliveries() -> list[Case]:
-    types = frozenset({(f"{P}:watermark", "hash"), (f"{P}:dead-letters", "list"), (f"{P}:seen:before", "string")})
+    types = frozenset(
+        {
+            (f"{P}:watermark", "hash"),
+            (f"{P}:beginning", "hash"),
+            (f"{P}:dead-letters", "list"),
+            (f"{P}:seen:before", "string"),
+        }
+    )
     found = []
     for name, target in TARGETS.items():
         for spread in (False, True):
@@ -241,8 +270,25 @@ def deliveries() -> list[Case]:
     return found
 
 
+def remembered(client: Client) -> Remembered:
+    """Of the bridge's only subscription: its name is no part of what a script does."""
+    found = Remembered(client, P, "shop")
+    found._base = P
+    return found
+
+
 def lift(client: Client) -> None:
-    DeliveredIds(client, P).lift({"topic": (3, 7)})
+    pushed = Memory(witnesses={"topic": Witness((9, 9, -1), "digest", (9, 9))})
+    DeliveredIds(client, remembered(client)).lift(pushed, {"topic": (3, 7)})
+
+
+def known(client: Client) -> None:
+    client.hset(f"{P}:watermark", "topic", "3:7:-1")
+    client.zadd(f"{P}:delivered:topic", {"\x00": 0})
+
+
+def forget(client: Client) -> None:
+    remembered(client).forget("topic", 0)
 
 
 # Replays
@@ -294,6 +340,7 @@ CASES = [
     Case("publish to both", lambda _: None, publication),
     *deliveries(),
     Case("lift the watermark", lambda client: client.zadd(f"{P}:delivered:topic", {"\x00": 0}), lift),
+    Case("forget a topic", known, forget),
     Case("note a replay", owned, note, overwritten=frozenset({LEASE})),
     Case("stage a replay", half_done, stage, overwritten=frozenset({LEASE})),
 ]

@@ -14,7 +14,7 @@ from headrace.bridge.delivery import DeliveryStore
 from headrace.bridge.scripts import script
 from headrace.bridge.target import Target, row
 from testbed.valkey import Valkey
-from tests.integration.bridge_script_cases import LIST, ROUTING, Id, P, bucket, cut_store, letter, owned
+from tests.integration.bridge_script_cases import LIST, ROUTING, Id, P, bucket, cut_store, letter, owned, remembered
 
 LISTS = Target("target", ("target_list",))
 STREAM = Target("target", ("row", "target_stream"))
@@ -30,6 +30,7 @@ def client(valkey: Valkey) -> Iterator[Any]:
 def store(client: Any, target: Target = LISTS, *, spread: bool = False, limited: bool = False) -> DeliveryStore:
     found = DeliveryStore(
         client,
+        remembered(client),
         target=target,
         prefix=P,
         window_seconds=2**31 - 1,

@@ -175,10 +175,23 @@ Subscriptions = Annotated[
 ]
 
 
+def layouts(listed: Iterable[str], partitioned: Iterable[str]) -> dict[str, int]:
+    """The names of a namespace's topics, sorted, and how many partitions each has, 0 where it has none; *listed* names
+    the partitions of *partitioned* topics one by one."""
+    names = list(listed)
+    found = dict.fromkeys(partitioned, 0)
+    for name in names:
+        whole = base_topic(name)
+        if whole != name and whole in found:
+            found[whole] += 1
+    # a partition is listed once it was used
+    found = {name: max(number, 1) for name, number in found.items()}
+    return dict(sorted(({name: 0 for name in names if base_topic(name) not in found} | found).items()))
+
+
 def whole_topics(listed: Iterable[str], partitioned: Iterable[str]) -> list[str]:
-    """The names of a namespace's topics, sorted; *listed* names the partitions of *partitioned* topics one by one."""
-    whole = set(partitioned)
-    return sorted(whole | {name for name in listed if not (base_topic(name) != name and base_topic(name) in whole)})
+    """The names alone."""
+    return list(layouts(listed, partitioned))
 
 
 def waiting_messages(subscription: Mapping[str, Any]) -> int:

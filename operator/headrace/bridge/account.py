@@ -49,10 +49,12 @@ class Account:
         metrics: BridgeMetrics,
         tick: Callable[[], None],
         hold: Callable[[str], bool],
+        is_same: Callable[[str], bool],
         *,
         exact: bool,
     ) -> None:
-        """*tick* is called from time to time, the rest: see :class:`Unseen`."""
+        """*tick* is called from time to time; *is_same* says whether a partition's topic is the one that is remembered;
+        the rest: see :class:`Unseen`."""
         self._store = store
         self._subscription = subscription
         self._exact = exact
@@ -65,7 +67,14 @@ class Account:
         recovery = Recovery(raw, again, self._incomplete, prepare, Letters(bridge), metrics, name, sources.took_away)
         self._unseen = Unseen(sources, recovery, self._incomplete, hold, exact=exact)
         self._lookout = Lookout(
-            sources, topics, subscription.consumer_name, self._unseen, self._incomplete, recovery, self._trouble
+            sources,
+            topics,
+            subscription.consumer_name,
+            self._unseen,
+            self._incomplete,
+            recovery,
+            is_same,
+            self._trouble,
         )
 
     def open(self) -> None:
@@ -87,7 +96,7 @@ class Account:
                 continue
             if cursor := Cursor.parse(stats, self._subscription.name):
                 self._unseen.begins(partition, cursor)
-            elif not self._subscription.begins_late:
+            else:
                 self._unseen.begins(partition, BEGINNING)
         self._begun.add(topic)
 

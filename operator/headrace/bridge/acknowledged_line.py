@@ -5,8 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 
+import valkey
+
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
+from headrace.bridge.client_log import ClientLog
+from headrace.bridge.company import Company
 from headrace.bridge.delivered_ids import DeliveredIds
+from headrace.bridge.incarnation import Incarnations, Verdict
+from headrace.bridge.pulsar_library import PulsarError
+from headrace.bridge.remembered import Memory, Remembered
 from headrace.bridge.source_topics import SourceTopics
 from headrace.process.logs import Seldom
 from headrace.process.stop import Stop
@@ -20,17 +27,31 @@ _log = logging.getLogger(__name__)
 class AcknowledgedLine:
     """Asks the broker and tells Valkey, in a daemon thread. Every replica does: the line only ever rises.
 
-    The broker alone knows where everything is acknowledged: a replica sees gaps between the messages that it gets.
+    The broker alone knows where everything is acknowledged: a replica sees gaps between the messages that it gets. What
+    it says counts where it is sure to speak of the topic that is remembered: the admin API shows our consumer, the
+    topic holds the witness, and the client did not connect to another one meanwhile.
     """
 
     def __init__(
-        self, admin: PulsarAdmin, topics: SourceTopics, subscription: str, ids: DeliveredIds, stop: Stop
+        self,
+        admin: PulsarAdmin,
+        topics: SourceTopics,
+        company: Company,
+        incarnations: Incarnations,
+        log: ClientLog,
+        client: valkey.Valkey,
+        remembered: Remembered,
+        stop: Stop,
     ) -> None:
         self._admin = admin
         self._topics = topics
-        self._subscription = subscription
-        self._ids = ids
+        self._company = company
+        self._incarnations = incarnations
+        self._log = log
+        self._remembered = remembered
+        self._ids = DeliveredIds(client, remembered)
         self._stop = stop
+        self._sure: dict[str, int] = {}
         self._seldom = Seldom(600)
 
     def start(self) -> None:
@@ -41,7 +62,33 @@ class AcknowledgedLine:
         while not self._stop.wait(PERIOD_SECONDS):
             try:
                 for topic in self._topics.names():
-                    self._ids.lift(self._admin.acknowledged(topic, self._subscription))
-            except VALKEY_TROUBLE + ADMIN_TROUBLE as error:
+                    self._lift(topic)
+            except (*VALKEY_TROUBLE, *ADMIN_TROUBLE, PulsarError) as error:
                 if self._seldom(str(error)):
                     _log.warning("cannot forget ids of delivered messages, which pile up in Valkey: %s", error)
+
+    def _lift(self, topic: str) -> None:
+        subscription = self._company.subscription
+        memory = self._remembered.load()
+        connections = self._log.connections(subscription)
+        marks = self._admin.acknowledged(topic, subscription)
+        ours = self._company.ours(topic)
+        sure = {
+            partition: mark
+            for partition, mark in marks.items()
+            if partition in ours and self._is_same(partition, memory, connections.get(partition, 0))
+        }
+        if self._log.connections(subscription) == connections:
+            self._ids.lift(memory, sure)
+
+    def _is_same(self, partition: str, memory: Memory, connection: int) -> bool:
+        """Whether the topic that the client is connected to is the one that is remembered."""
+        witness = memory.witnesses.get(partition)
+        if not connection or witness is None:
+            return False
+        if self._sure.get(partition) != connection:
+            # nothing of what is gone from the topic can come again: the line may pass over it
+            if self._incarnations.judge(partition, witness.position, witness) is Verdict.OTHER:
+                return False
+            self._sure[partition] = connection
+        return True

@@ -6,11 +6,12 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from headrace.api.connection import PulsarConnection
-from headrace.api.topic import waiting_messages, whole_topics
+from headrace.api.topic import layouts, waiting_messages
 from headrace.process.configuration import Secrets
 
 TIMEOUT_SECONDS = 10.0
@@ -34,10 +35,11 @@ class PulsarAdmin:
         ca_file = str(secrets.certificate("pulsar-ca/ca.crt")) if connection.tls else None
         self._tls = ssl.create_default_context(cafile=ca_file)
 
-    def topics(self, namespace: str) -> list[str]:
-        """The topics of *namespace* (``persistent://TENANT/NAMESPACE/``); a partitioned one by its own name."""
+    def topics(self, namespace: str) -> dict[str, int]:
+        """The topics of *namespace* (``persistent://TENANT/NAMESPACE/``), a partitioned one by its own name, and how
+        many partitions each has; 0 where it has none."""
         path = _path(namespace.rstrip("/"))
-        return whole_topics(self._get(path), self._get(f"{path}/partitioned"))
+        return layouts(self._get(path), self._get(f"{path}/partitioned"))
 
     def backlog(self, topic: str, subscription: str) -> int:
         """Messages that *subscription* has not acknowledged; 0 when there is no such topic or subscription."""
@@ -47,7 +49,7 @@ class PulsarAdmin:
             if error.code == 404:
                 return 0
             raise
-        found = [each["subscriptions"].get(subscription) for each in stats]
+        found = [each["subscriptions"].get(subscription) for each in stats.values()]
         return sum(waiting_messages(each) for each in found if each)
 
     def last_message(self, partition: str) -> tuple[int, int]:
@@ -83,19 +85,24 @@ class PulsarAdmin:
 
     def acknowledged(self, topic: str, subscription: str) -> dict[str, tuple[int, int]]:
         """Of each partition's topic the (ledger, entry) up to which *subscription* has acknowledged everything."""
-        found = {}
-        for partition, each in self.internal_stats(topic).items():
-            if cursor := each["cursors"].get(quote(subscription, safe="")) or each["cursors"].get(subscription):
-                ledger, entry = cursor["markDeletePosition"].split(":")
-                found[partition] = (int(ledger), int(entry))
-        return found
+        found = {name: _mark(each, subscription) for name, each in self.internal_stats(topic).items()}
+        return {partition: mark for partition, mark in found.items() if mark}
 
-    def _stats(self, topic: str) -> list[Any]:
+    def cursor(self, partition: str, subscription: str) -> tuple[int, int] | None:
+        """The same of one partition; None when it has no such subscription."""
+        return _mark(self._get(f"{_path(partition)}/internalStats"), subscription)
+
+    def consumers(self, topic: str, subscription: str) -> dict[str, list[Any]]:
+        """Who is connected to *subscription*, by the partition's topic, as the broker's stats say it."""
+        stats = self.stats(topic)
+        return {name: each["subscriptions"].get(subscription, {}).get("consumers", []) for name, each in stats.items()}
+
+    def _stats(self, topic: str) -> dict[str, Any]:
         path = _path(topic)
         if not self._partitioned(path):
-            return [self._get(f"{path}/stats?getPreciseBacklog=true")]
-        found = self._get(f"{path}/partitioned-stats?perPartition=true&getPreciseBacklog=true")
-        return list(found["partitions"].values())
+            return {topic: self._get(f"{path}/stats?getPreciseBacklog=true")}
+        found: dict[str, Any] = self._get(f"{path}/partitioned-stats?perPartition=true&getPreciseBacklog=true")
+        return found["partitions"]  # type: ignore[no-any-return]
 
     def _partitioned(self, path: str) -> bool:
         return bool(int(self._get(f"{path}/partitions")["partitions"]))
@@ -104,6 +111,14 @@ class PulsarAdmin:
         request = urllib.request.Request(f"{self.url}/admin/v2{path}", headers=self._headers)  # noqa: S310 - http or https by the API's own rule
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self._tls) as response:  # noqa: S310
             return json.load(response)
+
+
+def _mark(stats: Mapping[str, Any], subscription: str) -> tuple[int, int] | None:
+    cursor = stats["cursors"].get(quote(subscription, safe="")) or stats["cursors"].get(subscription)
+    if not cursor:
+        return None
+    ledger, entry = cursor["markDeletePosition"].split(":")
+    return int(ledger), int(entry)
 
 
 def _path(name: str) -> str:

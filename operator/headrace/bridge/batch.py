@@ -9,7 +9,7 @@ from itertools import islice
 from operator import lt
 from typing import cast
 
-from headrace.bridge.pulsar_library import MessageId
+from headrace.bridge.pulsar_library import Message, MessageId
 
 Position = tuple[int, int, int]
 """Ledger, entry, index in the batch: grows along a partition's topic."""
@@ -60,6 +60,9 @@ class Batch:
     """The partition's topic of each."""
     ids: list[MessageId]
     entries: list[Entry]
+    messages: Sequence[Message | None] = ()
+    """The messages themselves, None for one that the client did not give out; none of them when what is pushed needs no
+    witness."""
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -74,24 +77,35 @@ class Batch:
         """The first *number* messages."""
         if number >= len(self):
             return self
-        return Batch(self.partitions[:number], self.ids[:number], self.entries[:number])
+        return Batch(
+            self.partitions[:number], self.ids[:number], self.entries[:number], self.messages and self.messages[:number]
+        )
 
     def tail(self, number: int) -> Batch:
         """All but the first *number* messages."""
-        return Batch(self.partitions[number:], self.ids[number:], self.entries[number:])
+        return Batch(
+            self.partitions[number:], self.ids[number:], self.entries[number:], self.messages and self.messages[number:]
+        )
 
     def part(self, first: int, end: int) -> Batch:
         """The messages from number *first* on, before number *end*."""
-        return Batch(self.partitions[first:end], self.ids[first:end], self.entries[first:end])
+        return Batch(
+            self.partitions[first:end],
+            self.ids[first:end],
+            self.entries[first:end],
+            self.messages and self.messages[first:end],
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Batch]) -> Batch:
         """One batch of several."""
-        found = cls([], [], [])
+        messages: list[Message | None] = []
+        found = cls([], [], [], messages)
         for part in parts:
             found.partitions += part.partitions
             found.ids += part.ids
             found.entries += part.entries
+            messages += part.messages or [None] * len(part)
         return found
 
     def without(self, places: Collection[int]) -> Batch:
@@ -107,7 +121,7 @@ class Batch:
             assert isinstance(refused, Item)
             assert refused.refused is not None
             entries[place] = refused.refused(reason.decode(), text.decode(errors="replace"))
-        return Batch(self.partitions, self.ids, entries)
+        return Batch(self.partitions, self.ids, entries, self.messages)
 
     def last_cache_key(self) -> str:
         """The last message's that has one, or empty."""
@@ -150,13 +164,34 @@ class Batch:
         """The last message's id, by partition."""
         return dict(zip(self.partitions, self.ids, strict=True))
 
-    def behind(self, marks: Mapping[str, Position]) -> set[str]:
-        """Partitions of which the first message lies at or below their mark."""
+    def last_places(self) -> dict[str, int]:
+        """Where in the batch the last message of each partition stands."""
+        return dict(zip(self.partitions, range(len(self)), strict=True))
+
+    def highest_places(self) -> dict[str, int]:
+        """Where the message of each partition stands that lies highest in it; the partitions as in :meth:`last`."""
+        ids = self.ids
         return {
+            partition: max(places, key=lambda place: position(ids[place]))
+            for partition, places in self.places().items()
+        }
+
+    def begins_behind(self, marks: Mapping[str, Position]) -> list[str]:
+        """Partitions of which the first message lies at or below their mark."""
+        return [
             partition
             for partition, ids in self.by_partition().items()
             if position(ids[0]) <= marks.get(partition, NOWHERE)
-        }
+        ]
+
+    def behind(self, marks: Mapping[str, Position]) -> dict[str, int]:
+        """How many messages lie at or below the mark of their partition, of the partitions of which any does."""
+        found: dict[str, int] = {}
+        for partition, ids in self.by_partition().items():
+            mark = marks.get(partition, NOWHERE)
+            if number := sum(position(identity) <= mark for identity in ids):
+                found[partition] = number
+        return found
 
     def beyond(self, marks: Mapping[str, Position]) -> Batch:
         """The messages above the marks, each once and each partition in order; the batch itself when that is all.
@@ -180,6 +215,7 @@ class Batch:
             [self.partitions[number] for number in places],
             [self.ids[number] for number in places],
             [self.entries[number] for number in places],
+            self.messages and [self.messages[number] for number in places],
         )
 
     def by_partition(self) -> dict[str, list[MessageId]]:

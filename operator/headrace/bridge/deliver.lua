@@ -1,7 +1,7 @@
 -- Push a batch from Pulsar to its target, drop what was pushed before, remember how far it went: all or nothing.
--- KEYS: target (of a channel any key), watermark hash, dead-letter list
+-- KEYS: target (of a channel any key), watermark hash, dead-letter list, hash of the epochs and witnesses (remembered.py)
 -- ARGV: limit of the target (0 = none) or its channel, fields in the watermark,
---       then (partition, expected, new) for each partition of the batch,
+--       then (partition, expected, new, epoch, witness or '') for each partition of the batch,
 --       then the number of messages, window of the deduplication in seconds, time to live of the cache in seconds,
 --       a deduplication key and a cache key by which a right that was taken away is told from a message's bad key,
 --       then the width: 1 when each message is only an entry for the target, else 5:
@@ -12,22 +12,27 @@
 --      or {0, room, 1 when it is the rate limit that holds} and nothing done when there is no room for the batch,
 --      or {-3, places, reasons, texts} and nothing done when Valkey would refuse the messages at these places (from 0),
 --      or {-2, …} and nothing done when some of it was pushed before: see spread.lua,
---      or {-1, {field, value, ...}} and nothing done when the watermark is another one than expected.
-local watermark, dead, fields = KEYS[2], KEYS[3], tonumber(ARGV[2])
+--      or {-1} and nothing done when a watermark or an epoch is another one than expected.
+local watermark, dead, memory, fields = KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[2])
 look_at_target()
 must_be(watermark, 'hash')
 must_be(dead, 'list')
+must_be(memory, 'hash')
 must_allow(dead, 'LPUSH', dead, '')
 look_at_memory(fields)
+if fields > 0 then
+  must_allow(memory, 'HSET', memory, '', '')
+end
 if refusal then
   return refusal
 end
 local at = 3
 for _ = 1, fields do
-  if (redis.call('HGET', watermark, ARGV[at]) or '') ~= ARGV[at + 1] then
-    return {-1, redis.call('HGETALL', watermark)}
+  local epoch = string.match(redis.call('HGET', memory, ARGV[at]) or '0', '^%d+')
+  if (redis.call('HGET', watermark, ARGV[at]) or '') ~= ARGV[at + 1] or epoch ~= ARGV[at + 3] then
+    return {-1}
   end
-  at = at + 3
+  at = at + 5
 end
 local count, window, ttl, width = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 5]
 local witnesses = {ARGV[at + 3], ARGV[at + 4]}

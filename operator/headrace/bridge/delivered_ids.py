@@ -10,6 +10,7 @@ from typing import Any
 import valkey
 
 from headrace.bridge.batch import Batch, Position
+from headrace.bridge.remembered import Memory, Remembered
 from headrace.bridge.scripts import script
 
 _LARGEST_INDEX = 0x7FFF_FFFE
@@ -24,15 +25,10 @@ def encoded(position: Position) -> bytes:
 class DeliveredIds:
     """The sorted sets in Valkey, one for each partition."""
 
-    def __init__(self, client: valkey.Valkey, prefix: str) -> None:
+    def __init__(self, client: valkey.Valkey, remembered: Remembered) -> None:
         self._client = client
-        self._watermark_key = f"{prefix}:watermark"
-        self._prefix = f"{prefix}:delivered:"
+        self._remembered = remembered
         self._raise = script(client, "preflight", "raise")
-
-    def key(self, partition: str) -> str:
-        """The set of one partition."""
-        return self._prefix + partition
 
     def arguments(self, batch: Batch) -> list[int | bytes]:
         """What spread.lua wants behind the messages."""
@@ -48,16 +44,19 @@ class DeliveredIds:
         pairs = zip(answer[::2], answer[1::2], strict=True)
         return {by_partition[partition - 1][place - 1] for partition, place in pairs}
 
-    def lift(self, acknowledged: Mapping[str, tuple[int, int]]) -> int:
-        """Lift the line of each partition to the (ledger, entry) up to which everything is acknowledged.
+    def lift(self, memory: Memory, acknowledged: Mapping[str, tuple[int, int]]) -> int:
+        """Lift the line of each partition to the (ledger, entry) up to which everything is acknowledged, though no
+        higher than what was pushed: what an administrator skipped was not.
 
-        Returns how many ids were forgotten. A line never goes down.
+        *memory*: what was remembered before the broker was asked. Returns how many ids were forgotten. A line never
+        goes down.
         """
         forgotten = 0
         for partition, (ledger, entry) in acknowledged.items():
-            top = (ledger, entry, _LARGEST_INDEX)
-            answer: Any = self._raise(
-                keys=[self._watermark_key, self.key(partition)], args=[partition, *top, encoded(top)]
-            )
-            forgotten += answer
+            if witness := memory.witnesses.get(partition):
+                top = min((ledger, entry, _LARGEST_INDEX), witness.position)
+                remembered, epoch = self._remembered, memory.epochs.get(partition, 0)
+                keys = [remembered.watermark, remembered.ids(partition), remembered.witness]
+                answer: Any = self._raise(keys=keys, args=[partition, *top, encoded(top), epoch])
+                forgotten += answer
         return forgotten

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import valkey
 from valkey.exceptions import OutOfMemoryError, ResponseError
 
-from headrace.bridge.batch import Batch, Item, Position, position
+from headrace.bridge.batch import NOWHERE, Batch, Item, Position, position
 from headrace.bridge.delivered_ids import DeliveredIds
+from headrace.bridge.incarnation import Witness
 from headrace.bridge.rate_limit import TokenBucket
+from headrace.bridge.remembered import Memory, Remembered, encode
 from headrace.bridge.scripts import script
 from headrace.bridge.target import Target
 from headrace.process.permission import NOT_PERMITTED, is_not_permitted
+
+REDELIVERED = "Redelivered"
+SEEN_KEY = "SeenKey"
+OLDER = "BeforeBeginning"
+"""Why messages are dropped: pushed before; its key was pushed inside the window; older than the subscription."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +33,19 @@ class Delivered:
     """What found no room, in order."""
     pushed: Counter[str] = field(default_factory=Counter)
     """Messages by partition."""
-    duplicates: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Messages by reason."""
     refused: list[tuple[str, Item]] = field(default_factory=list)
     """The partitions and letters of messages that Valkey would not take; they are pushed as letters."""
     unheard: int = 0
     """Published to a channel without subscribers."""
     limited: bool = False
     """Whether it is the rate limit that holds *rest*; else the target is full."""
+
+    @property
+    def duplicates(self) -> int:
+        """Messages that were pushed before, or whose key was."""
+        return self.dropped.total() - self.dropped[OLDER]
 
 
 def refusal_of(error: ResponseError) -> str | None:
@@ -44,13 +57,8 @@ def refusal_of(error: ResponseError) -> str | None:
     return "WrongType" if str(error).startswith("WRONGTYPE") else None
 
 
-def _encode(position: Position | None) -> str:
-    return ":".join(map(str, position)) if position else ""
-
-
-def _decode(text: bytes) -> Position:
-    ledger, entry, index = (int(part) for part in text.split(b":"))
-    return ledger, entry, index
+class OutOfStepError(Exception):
+    """Another replica found that a topic is another one, and dropped what is remembered of it."""
 
 
 class DeliveryStore:
@@ -60,6 +68,7 @@ class DeliveryStore:
     def __init__(
         self,
         client: valkey.Valkey,
+        remembered: Remembered,
         *,
         target: Target,
         prefix: str,
@@ -68,15 +77,14 @@ class DeliveryStore:
         cache_prefix: str = "",
         once: bool = True,
         spread: bool = False,
-        replay: str = "",
         bucket: TokenBucket | None = None,
     ) -> None:
         """*once*: what was pushed before is dropped; otherwise nothing is remembered of it. *spread*: the messages of a
-        partition come to several replicas, in no order. *replay*: the id of the replay that pushes once more what lies
-        below the watermark: it has one of its own."""
+        partition come to several replicas, in no order."""
         self._client = client
-        watermark = f"{prefix}:replay:{replay}:watermark" if replay else f"{prefix}:watermark"
-        self._keys = [watermark if target.is_channel else target.key, watermark, f"{prefix}:dead-letters"]
+        self._remembered = remembered
+        self._target_key = "" if target.is_channel else target.key
+        self._letters_key = f"{prefix}:dead-letters"
         self._limit = target.key if target.is_channel else target.limit
         self._window_seconds = window_seconds
         self._ttl_seconds = ttl_seconds
@@ -85,90 +93,148 @@ class DeliveryStore:
         self._once = once
         self._bucket_key = bucket.key if bucket else f"{prefix}:rate"
         self._rate = bucket.arguments if bucket else (0, 0)
-        self._ids = DeliveredIds(client, prefix) if spread and once else None
+        self._ids = DeliveredIds(client, remembered) if spread and once else None
         scripts = ("preflight", "bucket", "spread" if self._ids else "ordered", *target.scripts, "deliver")
         self._deliver = script(client, *scripts)
-        self._marks: dict[str, Position] = {}
+        self._memory = Memory()
+        self._floors: dict[str, Position] = {}
+        self._low: dict[str, Position] = {}
+        self.recognise: Callable[[str], None] = lambda partition: None
+        """Returns when it is sure that a partition's topic is the one that is remembered: before anything of it is
+        dropped. What it raises is raised by :meth:`push`."""
 
     @property
     def dead_letters(self) -> str:
         """The list that dead letters are pushed to, as outbox records."""
-        return self._keys[2]
+        return self._letters_key
 
     def load(self) -> None:
-        """Read the watermarks."""
+        """Read what is remembered."""
+        self._memory = self._remembered.load()
         if not self._once:
-            self._client.ping()
-            return
-        found: Any = self._client.hgetall(self._keys[1])
-        self._learn([part for pair in found.items() for part in pair])
+            self._memory.marks.clear()
+            self._memory.witnesses.clear()
+        memory = self._memory
+        self._floors = {name: each.position for name, each in memory.beginnings.items() if each}
+        names = self._floors.keys() | memory.marks.keys()
+        self._low = {name: max(self._floors.get(name, NOWHERE), memory.marks.get(name, NOWHERE)) for name in names}
 
-    def _learn(self, pairs: Sequence[bytes]) -> None:
-        self._marks = {name.decode(): _decode(mark) for name, mark in zip(pairs[::2], pairs[1::2], strict=True)}
+    def _learn(self) -> None:
+        before = self._memory.epochs
+        self.load()
+        if self._memory.epochs != before:
+            raise OutOfStepError
 
     @property
     def marks(self) -> dict[str, Position]:
         """How far each partition was pushed, as far as this replica knows; nothing is known without `once`."""
-        return self._marks
+        return self._memory.marks
 
-    def mark(self, partition: str) -> Position | None:
-        """How far *partition* was pushed, as far as this replica knows."""
-        return self._marks.get(partition)
+    @property
+    def lines(self) -> dict[str, tuple[int, int]]:
+        """Where messages come in no order: the entry up to which each partition was acknowledged."""
+        return {partition: mark[:2] for partition, mark in self._memory.marks.items()}
 
-    def behind(self, batch: Batch) -> set[str]:
-        """Partitions of which *batch* holds messages that were pushed before."""
-        return batch.behind(self._marks)
+    def known(self, partition: str) -> tuple[Position, Witness | None] | None:
+        """Up to where, and by which message, *partition* is remembered; None when it is not."""
+        mark, witness = self._memory.marks.get(partition), self._memory.witnesses.get(partition)
+        if witness is not None:
+            return max(mark or NOWHERE, witness.position), witness
+        if mark is not None:
+            return mark, None  # an older version wrote it
+        beginning = self._memory.beginnings.get(partition)
+        return (beginning.position, beginning) if beginning else None
+
+    def make_sure(self, batch: Batch) -> None:
+        """Make sure of the partitions of which *batch* begins with messages that are dropped; see :attr:`recognise`."""
+        for partition in batch.begins_behind(self._low):
+            self.recognise(partition)
 
     def forget(self, partition: str) -> None:
-        """Drop the watermark: the partition's topic is another one than it speaks of."""
-        self._client.hdel(self._keys[1], partition)
-        if self._ids:
-            self._client.delete(self._ids.key(partition))
-        self._marks.pop(partition, None)
+        """Drop what is remembered of *partition*: its topic is another one."""
+        self._remembered.forget(partition, self._memory.epochs.get(partition, 0))
 
     def push(self, batch: Batch, most: int | None = None) -> Delivered:
-        """Push *batch*, at most *most* messages of it, in order, as far as there is room and the rate limit lets it."""
-        rest, dropped, room, limited = batch, 0, most or len(batch), False
+        """Push *batch*, at most *most* messages of it, in order, as far as there is room and the rate limit lets it.
+
+        Raises :class:`OutOfStepError`.
+        """
+        rest, room, limited = batch, most or len(batch), False
+        dropped: Counter[str] = Counter()
         refused: list[tuple[str, Item]] = []
         while True:
-            fresh = rest.beyond(self._marks) if self._once else rest
-            dropped += len(rest) - len(fresh)
-            rest = fresh
+            rest = self._fresh(rest, dropped)
             offered = rest.head(room)
             if not offered:
-                return Delivered(rest, duplicates=dropped, refused=refused, limited=limited)
-            ends = (
-                {partition: position(identity) for partition, identity in offered.last().items()} if self._once else {}
-            )
-            status, *answer = self._call(offered, ends)
+                return Delivered(rest, dropped=dropped, refused=refused, limited=limited)
+            places = offered.highest_places() if self._ids else offered.last_places()
+            ends = {partition: position(offered.ids[place]) for partition, place in places.items()}
+            witnesses = self._witnesses(offered, places)
+            status, *answer = self._call(offered, ends, witnesses)
             if status == 1:
-                if not self._ids:
-                    self._marks |= ends
+                self._remember(ends, witnesses)
                 seen, _, unheard = answer
                 pushed = Counter(offered.partitions)
                 pushed.subtract(offered.partitions[place] for place in seen)
                 pushed.subtract(partition for partition, _ in offered.reasons())
                 pushed.subtract(offered.passed())
                 self._cache_witness = offered.last_cache_key() or self._cache_witness
-                return Delivered(rest.tail(len(offered)), pushed, dropped + len(seen), refused, unheard, limited)
+                dropped[SEEN_KEY] += len(seen)
+                return Delivered(rest.tail(len(offered)), pushed, dropped, refused, unheard, limited)
             if status == 0:
                 room, limited = answer[0], bool(answer[1])
             elif status == -3:
-                places, reasons, texts = answer
-                rest = rest.with_letters(places, reasons, texts)
-                letters = [(rest.partitions[place], rest.entries[place]) for place in places]
+                refusals, reasons, texts = answer
+                rest = rest.with_letters(refusals, reasons, texts)
+                letters = [(rest.partitions[place], rest.entries[place]) for place in refusals]
                 refused += [(partition, entry) for partition, entry in letters if isinstance(entry, Item)]
             elif status == -2 and self._ids:
                 again = self._ids.places(offered, answer[0])
-                dropped += len(again)
+                for partition in {offered.partitions[place] for place in again}:
+                    self.recognise(partition)
+                dropped[REDELIVERED] += len(again)
                 rest = rest.without(again)
             else:
-                self._learn(answer[0])
+                self._learn()
 
-    def _call(self, batch: Batch, ends: dict[str, Position]) -> list[Any]:
+    def _fresh(self, batch: Batch, dropped: Counter[str]) -> Batch:
+        """What was not pushed before, in order."""
+        if not self._once and not self._low:
+            return batch
+        fresh = batch.beyond(self._low)
+        if fresh is not batch:
+            for partition in batch.behind(self._low):
+                self.recognise(partition)
+            older = sum(batch.behind(self._floors).values())
+            dropped[OLDER] += older
+            dropped[REDELIVERED] += len(batch) - len(fresh) - older
+        return fresh
+
+    def _witnesses(self, batch: Batch, places: Mapping[str, int]) -> dict[str, Witness]:
+        if not batch.messages:
+            return {}
+        messages = {partition: batch.messages[place] for partition, place in places.items()}
+        return {partition: Witness.of(message) for partition, message in messages.items() if message is not None}
+
+    def _remember(self, ends: Mapping[str, Position], witnesses: Mapping[str, Witness]) -> None:
+        """As the script did."""
+        memory = self._memory
+        if self._once and not self._ids:
+            memory.marks |= ends
+            self._low |= ends
+        for partition, witness in witnesses.items():
+            known = memory.witnesses.get(partition)
+            if not self._ids or known is None or witness.position > known.position:
+                memory.witnesses[partition] = witness
+
+    def _call(self, batch: Batch, ends: Mapping[str, Position], witnesses: Mapping[str, Witness]) -> list[Any]:
+        if not self._once:
+            ends = {}
         arguments: list[str | bytes | int] = [self._limit, len(ends)]
         for partition, end in ends.items():
-            arguments += (partition, _encode(self._marks.get(partition)), _encode(end))
+            epoch, witness = self._memory.epochs.get(partition, 0), witnesses.get(partition)
+            arguments += (partition, encode(self._memory.marks.get(partition)), encode(end), epoch)
+            arguments.append(witness.encode() if witness else "")
         arguments += (len(batch), self._window_seconds, self._ttl_seconds, self._seen_prefix, self._cache_witness)
         width = 1 if batch.plain() else 5
         arguments.append(width)
@@ -178,10 +244,11 @@ class DeliveryStore:
             for entry in batch.entries:
                 item = entry if isinstance(entry, Item) else Item(entry)
                 arguments += (item.entry, item.dead_letter, item.deduplication_key, item.cache_key, item.cache_value)
-        keys = self._keys
+        watermark = self._remembered.watermark
+        keys = [self._target_key or watermark, watermark, self._letters_key, self._remembered.witness]
         if self._ids:
             arguments += self._ids.arguments(batch)
-            keys = [*keys, *map(self._ids.key, ends)]
+            keys += map(self._remembered.ids, ends)
         arguments += self._rate
         answer: list[Any] = self._deliver(keys=[*keys, self._bucket_key], args=arguments)
         return answer

@@ -11,12 +11,16 @@ from headrace.bridge.acknowledged_line import AcknowledgedLine
 from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.backlog import SubscriptionBacklog
 from headrace.bridge.circuit import Circuit
-from headrace.bridge.delivered_ids import DeliveredIds
+from headrace.bridge.client_log import client_log
+from headrace.bridge.company import Company
+from headrace.bridge.identity import Identity
+from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pulsar_library import Client
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
+from headrace.bridge.remembered import Remembered
 from headrace.bridge.source_topics import SourceTopics
 from headrace.process.health import Health
 from headrace.process.stop import Stop
@@ -36,6 +40,7 @@ class Inlet:
     health: Health
     metrics: BridgeMetrics
     stop: Stop
+    identity: Identity
     bucket: TokenBucket
     circuit: Callable[[], Circuit]
     """Makes the circuit of a loop."""
@@ -67,14 +72,22 @@ class Inlet:
         return topics
 
     def _loop(self, source: PulsarSource, topics: SourceTopics) -> Inward:
+        resource, uid = self.bridge.identity, self.bridge.metadata.uid
+        company = Company(self.admin, source.subscription, resource, uid or resource, self.stop)
+        company.start()
         if source.subscription_type is not SubscriptionType.FAILOVER:
-            ids = DeliveredIds(self.server.client(), self.prefix)
-            AcknowledgedLine(self.admin, topics, source.subscription, ids, self.stop).start()
+            valkey = self.server.client()
+            remembered = Remembered(valkey, self.prefix, source.subscription)
+            incarnations = Incarnations(self.client, source.subscription)
+            AcknowledgedLine(
+                self.admin, topics, company, incarnations, client_log(), valkey, remembered, self.stop
+            ).start()
         return Inward(
             self.bridge,
             source,
             self.prefix,
             topics,
+            company,
             self.server,
             self.client,
             self.admin,
@@ -82,6 +95,7 @@ class Inlet:
             self.health,
             self.metrics,
             self.stop,
+            self.identity,
             self.bucket,
             self.circuit(),
         )

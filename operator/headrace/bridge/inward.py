@@ -6,34 +6,40 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-import valkey
-from prometheus_client import Counter
 from valkey.exceptions import ResponseError
 
 from headrace.api.bridge_source import PulsarSource, SubscriptionType
 from headrace.api.delivery import Guarantee
-from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.topic import base_topic
 from headrace.bridge.account import Account
 from headrace.bridge.acknowledgement import Acknowledgements, Pushed
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
-from headrace.bridge.batch import Batch, Item
+from headrace.bridge.batch import Batch
+from headrace.bridge.beginning import Beginnings
 from headrace.bridge.circuit import PROBE_MESSAGES, Circuit
-from headrace.bridge.delivery import DeliveryStore, refusal_of
+from headrace.bridge.client_log import client_log
+from headrace.bridge.company import Company, TakenError
+from headrace.bridge.delivery import OutOfStepError, refusal_of
+from headrace.bridge.delivery_report import DeliveryReport
 from headrace.bridge.durability import Settlement
+from headrace.bridge.identity import Identity
 from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.moved_cursor import went_back
 from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
+from headrace.bridge.recognition import AnotherTopicError, Recognition, UncertainTopicError
 from headrace.bridge.recovery import ReopenError
+from headrace.bridge.remembered import Remembered
 from headrace.bridge.retried import Retried
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
 from headrace.bridge.unseen import StoppedError
+from headrace.bridge.valkey_sink import open_store
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.permission import NOT_PERMITTED
@@ -47,8 +53,13 @@ QUIET_SECONDS = 1.0
 """The broker has nothing more to send when nothing came for so long."""
 UNKNOWN_SECONDS = 0.5
 UNKNOWN = "what the client did not give out"
+STANDING_BY_SECONDS = 2.0
+CONNECT_SECONDS = 2.0
+"""How long acknowledgements wait for a partition that is being connected anew; others must not wait for ever."""
 DRAIN_SECONDS = 5.0
 """How long the stop waits for Valkey to have everything on its disk. What is not acknowledged comes again."""
+
+_REOPENING = (TakenError, AnotherTopicError, UncertainTopicError, OutOfStepError, ReopenError)
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +73,7 @@ class Inward:
         source: PulsarSource,
         prefix: str,
         topics: SourceTopics,
+        company: Company,
         server: ValkeyServer,
         pulsar_client: Client,
         admin: PulsarAdmin,
@@ -69,6 +81,7 @@ class Inward:
         health: Health,
         metrics: BridgeMetrics,
         stop: Stop,
+        identity: Identity,
         bucket: TokenBucket,
         circuit: Circuit,
     ) -> None:
@@ -82,11 +95,18 @@ class Inward:
         self._valkey = server.client()
         delivery = spec.effective_delivery
         once = delivery.guarantee is Guarantee.EFFECTIVELY_ONCE
-        self._store = open_store(bridge, prefix, self._valkey, bucket, once=once, spread=spread)
-        self._subscription = Subscription(source, topics, pulsar_client, self._valkey, prefix, once=once)
+        remembered = Remembered(self._valkey, prefix, source.subscription)
+        self._store = open_store(bridge, prefix, self._valkey, remembered, bucket, once=once, spread=spread)
+        beginnings = Beginnings(source, pulsar_client, admin, self._valkey, remembered)
+        self._identity = identity
+        self._subscription = Subscription(source, topics, pulsar_client, beginnings, company, once=once)
         self._bucket = bucket
         self._circuit = circuit
-        self._incarnations = Incarnations(pulsar_client)
+        self._ordered = not spread
+        self._admin = admin
+        incarnations = Incarnations(pulsar_client, source.subscription)
+        self._recognition = Recognition(client_log(), incarnations, source.subscription, self._store)
+        self._store.recognise = self._recognition.recognise
         self._consumer: Consumer | None = None
         settlement: Settlement[Pushed] = Settlement(
             self._valkey,
@@ -95,16 +115,17 @@ class Inward:
             lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
         )
         self._unsettled = Acknowledgements(settlement, individual=spread)
-        self._admin = admin
         self._health = health
         self._name = f"the loop of {topics.label}"
+        self._readers = f"the readers of {topics.label}"
         self._tick = health.loop(self._name)
         self._metrics = metrics
+        self._report = DeliveryReport(metrics, source.subscription, topics.label)
         self._stop = stop
         self._pinged = 0.0
         self._seldom = Seldom()
         self._backoff = Backoff()
-        self._received = 0.0
+        self._received = self._connected = 0.0
         self._account: Account | None = None
         if not spread:
             self._account = Account(
@@ -122,6 +143,7 @@ class Inward:
                 metrics,
                 self._tick,
                 self._hold_unknown,
+                self._recognition.is_same,
                 exact=once,
             )
 
@@ -129,17 +151,15 @@ class Inward:
         """Move messages until the stop; every failure of a broker ends in another try."""
         while not self._stop:
             try:
-                if self._circuit.hold(self._tick):
+                if self._ours() and self._circuit.hold(self._tick):
                     self._open()
                     self._work()
             except VALKEY_TROUBLE as error:
                 self._away("valkey", error)
             except (PulsarError, NoTopicsError) as error:
                 self._away("pulsar", error)
-            except ReopenError as error:
-                _log.warning("%s; opening the consumer anew", error)
-                if error.put_more_together:
-                    self._subscription.put_more_together()
+            except _REOPENING as error:
+                self._reopen(error)
             except StoppedError:
                 break
             except Exception:
@@ -150,13 +170,37 @@ class Inward:
                 self._close()
         self._health.done(self._name)
 
+    def _ours(self) -> bool:
+        """Wait until our resource has the bridge's keys in Valkey; False when the stop came first."""
+        while not self._identity.ours():
+            self._tick()
+            self._health.connection("valkey", True)
+            self._subscription.look()
+            self._health.connection("pulsar", True)
+            if self._stop.wait(STANDING_BY_SECONDS):
+                return False
+        return True
+
+    def _taken(self, error: TakenError) -> None:
+        self._tick()
+        self._health.connection("pulsar", True)
+        self._health.refusal(self._readers, str(error))
+        self._report.failures(self._subscription.label, "SubscriptionTaken").inc()
+        if self._seldom(str(error)):
+            _log.warning("%s: %s", self._subscription.label, error)
+        self._stop.wait(STANDING_BY_SECONDS)
+
     def _open(self) -> None:
         self._store.load()
         self._health.connection("valkey", True)
         if self._account:
             self._account.open()
+        self._recognition.prepare()
         self._consumer = self._subscription.open(self._before_opening)
+        self._recognition.begin(self._subscription.opened)
+        self._store.load()
         self._health.connection("pulsar", True)
+        self._health.refusal(self._readers, None)
         self._backoff.reset()
         self._pinged = time.monotonic()
         _log.info("%s: moving to %s", self._subscription.label, self._target)
@@ -178,12 +222,13 @@ class Inward:
 
     def _work(self) -> None:
         assert self._consumer is not None
-        while not self._stop and not self._subscription.changed():
+        while not self._stop and self._identity.ours() and not self._subscription.changed():
             self._tick()
             self._bucket.sample(self._valkey)
             started = time.monotonic()
             if messages := self._receive(self._consumer):
                 self._received = time.monotonic()
+                self._watch()
                 self._move(messages, started)
             else:
                 self._idle()
@@ -210,8 +255,8 @@ class Inward:
         batch = self._prepare(messages if self._main else [Retried(each, self._consumes) for each in messages])
         if self._subscription.queue.observe(len(batch), batch.size()):
             raise ReopenError(f"{self._subscription.label}: its messages have another size than before")
-        for partition in self._store.behind(batch):
-            self._doubt(partition)
+        batch.messages = messages
+        self._store.make_sure(batch)
         if not self._push_all(self._account.whole(batch) if self._account else (batch,)):
             return
         self._metrics.seconds.observe(time.monotonic() - started)
@@ -227,20 +272,42 @@ class Inward:
             self._in_flight(0)
         return True
 
-    def _doubt(self, partition: str) -> None:
-        """A message lies below the watermark: delivered again, or is the topic another one?"""
-        mark = self._store.mark(partition)
-        if mark and self._incarnations.due(partition) and self._incarnations.ends_before(partition, mark):
-            _log.warning("%s was made anew: it ends before the watermark %s, which is dropped", partition, mark)
-            self._store.forget(partition)
-            if self._account:
-                self._account.forget(partition)
+    def _watch(self) -> None:
+        """Has the client connected a partition anew, perhaps to another topic of its name?"""
+        for partition in self._recognition.reconnected():
+            self._unsettled.void(partition)
+            if self._ordered:
+                self._recognition.after_reconnect(partition)
+            done = self._unsettled.done if self._ordered else self._store.lines
+            if went_back(self._admin, self._subscription.name, partition, done.get(partition)):
+                self._report.failures(base_topic(partition), "CursorMovedBack").inc()
+                if self._ordered:
+                    # this client keeps back what it acknowledged before, which must be acknowledged again
+                    raise UncertainTopicError(f"{partition} comes once more")
+
+    def _reopen(self, error: Exception) -> None:
+        """Open the consumer anew; what is in hand comes again, from the topic that there is now."""
+        if isinstance(error, TakenError):
+            self._taken(error)
+        elif isinstance(error, AnotherTopicError):
+            self._report.failures(base_topic(error.partition), "TopicReplaced").inc()
+            _log.warning("%s: what is remembered of it is dropped, and it is read whole", error)
+            try:
+                self._store.forget(error.partition)
+                if self._account:
+                    self._account.forget(error.partition)
+            except VALKEY_TROUBLE as trouble:
+                self._away("valkey", trouble)
+        elif isinstance(error, ReopenError):
+            _log.warning("%s; opening the consumer anew", error)
+            if error.put_more_together:
+                self._subscription.put_more_together()
+        else:
+            _log.info("%s: opening it anew (%s)", self._subscription.label, error)
 
     def _push(self, batch: Batch) -> bool:
         """Push everything, however long the target stays full; False when the stop came first."""
-        reasons = batch.reasons()
-        for partition, reason in reasons:
-            self._failures(base_topic(partition), reason).inc()
+        self._report.offered(batch)
         rest = batch
         while rest:
             most = PROBE_MESSAGES if self._circuit.probing else len(rest)
@@ -249,10 +316,7 @@ class Inward:
             rest = left
             if rest and not all_taken and not self._hold(why, len(rest)):
                 return False
-        for _, reason in reasons:
-            self._metrics.dead_letters.labels(reason=reason).inc()
-        for partition in batch.passed():
-            self._passed(base_topic(partition))
+        self._report.pushed(batch)
         return True
 
     def _offer(self, batch: Batch, most: int) -> tuple[Batch, str]:
@@ -262,7 +326,7 @@ class Inward:
         except ResponseError as error:
             if (refusal := refusal_of(error)) is None:
                 raise
-            self._failures(self._subscription.label, refusal).inc()
+            self._report.failures(self._subscription.label, refusal).inc()
             why = f"Valkey refuses messages ({refusal}): {error}"
             self._health.connection("valkey", refusal != NOT_PERMITTED)
             self._health.refusal(self._name, why if refusal == NOT_PERMITTED else None)
@@ -271,12 +335,7 @@ class Inward:
         self._health.connection("valkey", True)
         self._health.refusal(self._name, None)
         self._circuit.succeeded()
-        for partition, count in delivered.pushed.items():
-            self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
-        self._metrics.dropped.inc(delivered.duplicates)
-        for partition, letter in delivered.refused:
-            self._refused(base_topic(partition), letter)
-        self._metrics.unheard.inc(delivered.unheard)
+        self._report.delivered(delivered)
         return delivered.rest, "" if delivered.limited else f"{self._target} is full"
 
     def _hold(self, why: str, count: int) -> bool:
@@ -296,26 +355,15 @@ class Inward:
         self._tick()
         self._settle()
 
-    def _passed(self, topic: str) -> None:
-        self._metrics.passed.labels(topic=topic).inc()
-        if self._seldom(f"passed {topic}"):
-            _log.warning(
-                "%s: letters of other bridges are passed over and stay in %s: else they became letters again and again",
-                self._subscription.label,
-                topic,
-            )
-
-    def _refused(self, topic: str, letter: Item) -> None:
-        if letter.passed:
-            self._passed(topic)
-            return
-        reason = letter.reason or ""
-        self._failures(topic, reason).inc()
-        (self._metrics.retries if letter.retried else self._metrics.dead_letters).labels(reason=reason).inc()
-
     def _settle(self) -> None:
         """Acknowledge what is safe by now."""
         assert self._consumer is not None
+        self._watch()
+        now = time.monotonic()
+        if self._consumer.is_connected():
+            self._connected = now
+        elif now - self._connected < CONNECT_SECONDS:
+            return  # the client would keep it and send it to whatever it connects to
         if self._unsettled.settle(self._consumer):
             self._in_flight(0)
 
@@ -347,13 +395,10 @@ class Inward:
         if self._main:
             self._metrics.in_flight.set(more + self._unsettled.count)
 
-    def _failures(self, topic: str, reason: str) -> Counter:
-        return self._metrics.consumer_failures.labels(topic=topic, subscription=self._subscription.name, reason=reason)
-
     def _away(self, side: str, error: Exception) -> None:
         self._health.connection(side, False)
         reason = "ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable"
-        self._failures(self._subscription.label, reason).inc()
+        self._report.failures(self._subscription.label, reason).inc()
         text = f"{type(error).__name__}: {error}"
         if self._seldom(text):
             _log.warning("%s: %s does not serve us (%s); trying again", self._subscription.label, side, text)
@@ -373,30 +418,3 @@ class Inward:
                 consumer.close()
             except PulsarError as error:
                 _log.debug("closing the consumer: %s", error)
-
-
-def open_store(
-    bridge: PulsarBridge,
-    prefix: str,
-    client: valkey.Valkey,
-    bucket: TokenBucket | None = None,
-    *,
-    once: bool = True,
-    spread: bool = False,
-    replay: str = "",
-) -> DeliveryStore:
-    """What pushes to the sink of *bridge*. *once*, *spread*, *replay*: see :class:`DeliveryStore`."""
-    spec = bridge.spec
-    assert spec.sink.valkey is not None
-    return DeliveryStore(
-        client,
-        target=target_of(spec.sink.valkey),
-        prefix=prefix,
-        window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
-        ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
-        cache_prefix=spec.cache.prefix if spec.cache else "",
-        once=once,
-        spread=spread,
-        replay=replay,
-        bucket=bucket,
-    )

@@ -37,15 +37,18 @@ class Lookout:
         unseen: Unseen,
         incomplete: IncompleteMessages,
         recovery: Recovery,
+        is_same: Callable[[str], bool],
         trouble: Callable[[Exception], None],
     ) -> None:
-        """*trouble* is told why a look was not possible."""
+        """*is_same*: whether a partition's topic is the one that is remembered. *trouble* is told why a look was not
+        possible."""
         self._sources = sources
         self._topics = topics
         self._consumer_name = consumer_name
         self._unseen = unseen
         self._incomplete = incomplete
         self._recovery = recovery
+        self._is_same = is_same
         self._trouble = trouble
         self._before: dict[str, tuple[Place, Place]] = {}
         self._next = 0.0
@@ -101,6 +104,8 @@ class Lookout:
         known = max(self._unseen.last(partition) or NOWHERE[:2], mark)
         last = known if known[0] >= 0 else cursor.mark
         hidden = any(cursor.between(last, cursor.read))
+        if (hidden or cursor.mark < last) and not self._is_same(partition):
+            return  # what is known is perhaps known of another topic of this name
         if hidden:
             # what the broker sent may still be on its way: it must be the same at two looks
             self._soon()

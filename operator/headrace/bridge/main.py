@@ -148,7 +148,7 @@ def _loops(
     letters = dead_letter_line(bridge, prefix, limit)
     return [
         identity,
-        *Inlet(bridge, prefix, server, client, admin, raw, health, metrics, stop, bucket, to_valkey).loops(),
+        *Inlet(bridge, prefix, server, client, admin, raw, health, metrics, stop, identity, bucket, to_valkey).loops(),
         Outward(letters, server, client, health, metrics, stop, identity, layouts, circuit=circuit(letters.sink_topic)),
         replay,
     ]

@@ -28,10 +28,16 @@ class BridgeMetrics:
         self.in_flight = Gauge("headrace_bridge_in_flight", "Messages taken and not yet settled on both sides.", **at)
         self.backlog = Gauge("headrace_bridge_backlog", "Messages waiting at the source.", **at)
         self.dropped = Counter(
-            "headrace_bridge_duplicates_dropped", "Messages dropped as redelivered or seen before.", **at
+            "headrace_bridge_duplicates_dropped", "Messages dropped as redelivered or seen before.", ["reason"], **at
         )
         self.discarded = Counter(
-            "headrace_bridge_dropped", "Messages of channels that found no room.", ["reason"], **at
+            "headrace_bridge_dropped",
+            "Messages of channels that found no room.",
+            ["reason"],
+            **at,
+        )
+        self.passed_over = Counter(
+            "headrace_bridge_passed_over", "Messages that are not the bridge's to move.", ["reason"], **at
         )
         self.gaps = Counter("headrace_bridge_gaps", "Times when nobody was subscribed to the channels.", **at)
         self.missed = Counter(

@@ -11,6 +11,10 @@ end
 
 local function remember(fields)
   for field = 0, fields - 1 do
-    redis.call('HSET', KEYS[2], ARGV[3 + field * 3], ARGV[5 + field * 3])
+    local at = 3 + field * 5
+    redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 2])
+    if ARGV[at + 4] ~= '' then
+      redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 3] .. ' ' .. ARGV[at + 4])
+    end
   end
 end

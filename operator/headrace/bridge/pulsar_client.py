@@ -1,17 +1,13 @@
-"""The Pulsar client: made from the resource, its own log lines turned into ours."""
+"""The Pulsar client: made from the resource."""
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import os
-import re
 import ssl
-import threading
 from pathlib import Path
 from typing import Any
 
 from headrace.api.connection import PulsarConnection
+from headrace.bridge.client_log import client_log
 from headrace.bridge.message import Message
 from headrace.bridge.pulsar_library import Client, PulsarError, core, library
 from headrace.process.configuration import FatalConfigurationError, Secrets
@@ -26,9 +22,6 @@ BUNDLES = (
     Path("/etc/ssl/cert.pem"),
 )
 """Where distributions keep the CAs they trust: Debian and Alpine, Red Hat, SUSE, BSD."""
-
-_log = logging.getLogger("pulsar")
-_LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
 
 
 def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
@@ -48,7 +41,7 @@ def connect(connection: PulsarConnection, secrets: Secrets) -> Client:
             connection.service_url.rstrip("/"),
             operation_timeout_seconds=connection.operation_timeout_seconds,
             connection_timeout_ms=connection.connection_timeout_seconds * 1000,
-            logger=library.FileLogger(core.LoggerLevel.Warn, _log_pipe()),
+            logger=library.FileLogger(core.LoggerLevel.Info, client_log().path),
             **options,
         )
     except (PulsarError, RuntimeError, ValueError) as error:
@@ -63,25 +56,6 @@ def _system_authorities() -> Path:
         if path.is_file():
             return path
     raise FatalConfigurationError("the image has no CA certificates: name your own under pulsar.tls.caSecretRef.")
-
-
-def _log_pipe() -> str:
-    """A pipe whose lines become JSON log lines.
-
-    Pulsar's Python logger deadlocks on the GIL (pulsar-client-python#116), so the C++ side writes to a file of its own.
-    """
-    reader, writer = os.pipe()
-    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1024 * 1024)
-
-    def copy() -> None:
-        with os.fdopen(reader, errors="replace") as lines:
-            for line in lines:
-                match = _LINE.match(line.rstrip())
-                # the client retries by itself: what it calls an error is a warning to whoever reads our logs
-                _log.warning("%s", match["text"] if match else line.rstrip())
-
-    threading.Thread(target=copy, name="pulsar-log", daemon=True).start()
-    return f"/proc/self/fd/{writer}"
 
 
 def partitions(client: Client, topic: str) -> int:

@@ -11,16 +11,17 @@ from headrace.api.status import ReplayPhase
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin, TopicMissingError
 from headrace.bridge.dead_letter_replay import DeadLetterReplay
 from headrace.bridge.identity import Identity
-from headrace.bridge.inward import open_store
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import NOT_OURS
 from headrace.bridge.position_replay import PositionReplay
 from headrace.bridge.pulsar_library import Client, PulsarError
+from headrace.bridge.remembered import ReplayMemory
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_run import ENDED, OutOfStepError, RunStore, UnrunnableError
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
+from headrace.bridge.valkey_sink import open_store
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
@@ -158,7 +159,8 @@ class ReplayLoop:
         spec = self._bridge.spec
         assert spec.source.pulsar is not None
         topics = SourceTopics(spec, spec.source.pulsar, self._pulsar, self._admin, lambda *_: None, self._stop)
-        store = open_store(self._bridge, self._prefix, self._valkey, replay=replay.id)
+        memory = ReplayMemory(self._valkey, self._prefix, replay.id)
+        store = open_store(self._bridge, self._prefix, self._valkey, memory)
         return PositionReplay(self._bridge, *rest, topics, store, self._prefix, self._metrics, self._turn)
 
     def _turn(self, seconds: float) -> bool:

@@ -1,4 +1,5 @@
-"""Which topics a bridge reads: those it names as far as they exist, or those that match its pattern now.
+"""Which topics a bridge reads: those it names as far as they exist, or those that match its pattern now; and how they
+are laid out.
 
 The client has a discovery of its own (`pattern_auto_discovery_period`), which finds nothing in Python's binding.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from headrace.api.bridge_source import PulsarSource
 from headrace.api.pulsar_bridge import PulsarBridgeSpec
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
+from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, PulsarError, core
 from headrace.process.logs import Seldom
 from headrace.process.stop import Stop
@@ -56,8 +58,9 @@ class SourceTopics:
         self._problem = problem
         self._stop = stop
         self._seldom = Seldom(60)
-        self.present: tuple[str, ...] | None = None
-        """What was there at the last look; None before the first."""
+        self.present: dict[str, int] | None = None
+        """What was there at the last look, and how many partitions it had, 0 for a topic without any; None before the
+        first."""
 
     @property
     def label(self) -> str:
@@ -70,10 +73,10 @@ class SourceTopics:
 
     def names(self) -> tuple[str, ...]:
         """The topics by name, there or not; of a pattern those of the last look."""
-        return self._source.names or self.present or ()
+        return self._source.names or tuple(self.present or ())
 
-    def look(self) -> tuple[str, ...]:
-        """The topics that are there now. A pattern may match none.
+    def look(self) -> dict[str, int]:
+        """The topics that are there now, and how many partitions each has. A pattern may match none.
 
         Raises PulsarError, or NoTopicsError when none of the named topics can be read or a pattern cannot be resolved.
         """
@@ -87,18 +90,17 @@ class SourceTopics:
             except NoTopicsError as error:
                 # said by whoever opens the consumer, too: here only what runs is meant
                 if self._source.names:
-                    self.present = ()
+                    self.present = {}
                 elif self._seldom(str(error)):
                     _log.warning("%s", error)
             except PulsarError as error:
                 _log.debug("cannot look for %s: %s", self.label, error)
 
-    def _named(self) -> tuple[str, ...]:
-        present, problems = [], {}
+    def _named(self) -> dict[str, int]:
+        present, problems = {}, {}
         for topic in self._source.names:
             try:
-                self._client.get_topic_partitions(topic)
-                present.append(topic)
+                present[topic] = partitions(self._client, topic)
             except tuple(_REASONS) as error:
                 reason = problems[topic] = _REASONS[type(error)]
                 self._problem(topic, reason)
@@ -107,9 +109,9 @@ class SourceTopics:
         if not present:
             topic, reason = next(iter(problems.items()))
             raise NoTopicsError(reason, f"{topic} cannot be read: {reason}")
-        return tuple(present)
+        return present
 
-    def _matching(self) -> tuple[str, ...]:
+    def _matching(self) -> dict[str, int]:
         try:
             listed = self._admin.topics(self._source.namespace)
         except ADMIN_TROUBLE as error:
@@ -117,4 +119,4 @@ class SourceTopics:
                 return self.present
             text = f"cannot ask {self._admin.url} which topics match {self.label}: {error}"
             raise NoTopicsError("TopicsUnknown", text) from None
-        return tuple(topic for topic in listed if self._spec.consumes(topic))
+        return {topic: number for topic, number in listed.items() if self._spec.consumes(topic)}

@@ -1,11 +1,11 @@
 -- Where the messages of a partition are spread over replicas: each one above the watermark is remembered by its id, until
 -- raise.lua lifts the watermark over it. In front of deliver.lua.
--- KEYS 4...: for each partition of the batch the sorted set of ids
+-- KEYS 5...: for each partition of the batch the sorted set of ids
 -- ARGV after the messages: for each partition the number of its messages, then their ids
 local function look_at_memory(fields)
   for field = 1, fields do
-    must_be(KEYS[3 + field], 'zset')
-    must_allow(KEYS[3 + field], 'ZADD', KEYS[3 + field], '0', '')
+    must_be(KEYS[4 + field], 'zset')
+    must_allow(KEYS[4 + field], 'ZADD', KEYS[4 + field], '0', '')
   end
 end
 
@@ -23,7 +23,7 @@ end
 local function pushed_before(fields, tail)
   local found = {}
   for field, ids in ipairs(ids_of(fields, tail)) do
-    for place, score in ipairs(redis.call('ZMSCORE', KEYS[3 + field], unpack(ids))) do
+    for place, score in ipairs(redis.call('ZMSCORE', KEYS[4 + field], unpack(ids))) do
       if score then
         found[#found + 1] = field
         found[#found + 1] = place
@@ -33,12 +33,28 @@ local function pushed_before(fields, tail)
   return found
 end
 
+-- Whether a witness, 'ledger:entry:index:...', lies above the one of a stored 'epoch witness'.
+local function is_higher(witness, stored)
+  local ours = {string.match(witness, '^(-?%d+):(-?%d+):(-?%d+):')}
+  for part, theirs in ipairs({string.match(stored or '', ' (-?%d+):(-?%d+):(-?%d+):')}) do
+    local difference = tonumber(ours[part]) - tonumber(theirs)
+    if difference ~= 0 then
+      return difference > 0
+    end
+  end
+  return true
+end
+
 local function remember(fields, tail)
   for field, ids in ipairs(ids_of(fields, tail)) do
+    local at = field * 5 - 2
+    if ARGV[at + 4] ~= '' and is_higher(ARGV[at + 4], redis.call('HGET', KEYS[4], ARGV[at])) then
+      redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 3] .. ' ' .. ARGV[at + 4])
+    end
     local scored = {}
     for place, id in ipairs(ids) do
       scored[2 * place - 1], scored[2 * place] = 0, id
     end
-    in_steps('ZADD', KEYS[3 + field], scored, 1, #scored)
+    in_steps('ZADD', KEYS[4 + field], scored, 1, #scored)
   end
 end

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import cast
 
-import valkey
-
 from headrace.api.bridge_source import PulsarSource, SubscriptionType
-from headrace.api.topic import InitialPosition
+from headrace.bridge.beginning import Beginnings
+from headrace.bridge.company import Company, TakenError
 from headrace.bridge.pulsar_library import (
     Client,
     Consumer,
@@ -49,8 +48,8 @@ class Subscription:
         source: PulsarSource,
         topics: SourceTopics,
         client: Client,
-        valkey_client: valkey.Valkey,
-        prefix: str,
+        beginnings: Beginnings,
+        company: Company,
         *,
         once: bool,
     ) -> None:
@@ -58,9 +57,9 @@ class Subscription:
         self._source = source
         self._topics = topics
         self._client = client
-        self._valkey = valkey_client
-        self._begun_key = f"{prefix}:begun"
-        self._opened: tuple[str, ...] = ()
+        self._beginnings = beginnings
+        self._company = company
+        self._opened: dict[str, int] = {}
         self._incomplete_messages = INCOMPLETE_MESSAGES
         self.consumer_name = os.environ.get("HOSTNAME", "headrace")
         """The consumer's name."""
@@ -72,47 +71,63 @@ class Subscription:
         """How much a batch of it holds."""
 
     @property
-    def begins_late(self) -> bool:
-        """Whether it begins with the messages that come after it, where it does not exist yet."""
-        return self._source.initial_position is InitialPosition.LATEST
-
-    @property
     def label(self) -> str:
         """What its topics are called together, in logs."""
         return self._topics.label
 
-    def open(self, before: Callable[[tuple[str, ...]], None]) -> Consumer:
-        """A consumer of the topics that are there now, which *before* is told first; raises PulsarError, NoTopicsError,
-        VALKEY_TROUBLE.
+    @property
+    def opened(self) -> Collection[str]:
+        """The topics of the consumer that was opened last."""
+        return self._opened.keys()
 
-        New topics of a pattern are read whole: an initial position `Latest` counts at the very first opening alone.
+    def look(self) -> None:
+        """See that Pulsar answers; raises PulsarError and NoTopicsError."""
+        self._topics.look()
+
+    def open(self, before: Callable[[tuple[str, ...]], None]) -> Consumer:
+        """A consumer of the topics that are there now, which *before* is told first.
+
+        Raises PulsarError, NoTopicsError, VALKEY_TROUBLE, and :class:`~headrace.bridge.company.TakenError`.
         """
         self._opened = self._topics.look()
-        latest = self._source.initial_position is InitialPosition.LATEST
-        if latest and self._source.topics_pattern:
-            latest = not self._valkey.exists(self._begun_key)
-        before(self._opened)
-        consumer = self._subscribe(latest) if self._opened else cast(Consumer, _Idle())
+        self._company.before(self._opened)
+        self._beginnings.settle(self._opened, self._make_at_the_end)
+        before(tuple(self._opened))
         if self._source.topics_pattern:
-            self._valkey.set(self._begun_key, "1")
             _log.info("%s: %d topics", self.label, len(self._opened))
+        if not self._opened:
+            return cast(Consumer, _Idle())
+        consumer = self._subscribe(list(self._opened), latest=False)
+        try:
+            self._company.after(self._opened)
+        except TakenError:
+            consumer.close()
+            raise
         return consumer
 
     def changed(self) -> bool:
-        """Whether there are other topics by now than those that were opened."""
+        """Whether there are other topics by now than those that were opened, or the same ones laid out otherwise.
+
+        Raises :class:`~headrace.bridge.company.TakenError`.
+        """
+        self._company.check()
         return self._topics.present != self._opened
 
     def put_more_together(self) -> None:
         """From the next opening on the client puts four times as many messages in chunks together at once."""
         self._incomplete_messages = min(4 * self._incomplete_messages, MOST_INCOMPLETE_MESSAGES)
 
-    def _subscribe(self, latest: bool) -> Consumer:
-        queue = self.queue.open(len(self._opened))
+    def _make_at_the_end(self, topics: Sequence[str]) -> None:
+        self._subscribe(topics, latest=True).close()
+
+    def _subscribe(self, topics: Sequence[str], *, latest: bool) -> Consumer:
+        queue = 1 if latest else self.queue.open(len(topics))
         return self._client.subscribe(
-            self._opened[0] if len(self._opened) == 1 else list(self._opened),
+            topics[0] if len(topics) == 1 else list(topics),
             self.name,
             consumer_type=_TYPES[self._source.subscription_type],
             consumer_name=self.consumer_name,
+            properties=self._company.properties,
             initial_position=core.InitialPosition.Latest if latest else core.InitialPosition.Earliest,
             max_pending_chunked_message=self._incomplete_messages,
             receiver_queue_size=queue,

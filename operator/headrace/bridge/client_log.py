@@ -1,0 +1,92 @@
+"""What the Pulsar client writes in its log: turned into log lines of ours, and read for what it tells nowhere else.
+
+A consumer that loses its connection makes another one by itself, and nothing but a line of its log says so. What it is
+connected to then may be another topic of the same name: one that was deleted and made anew, or that of another cluster
+behind the same address.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import select
+import threading
+from collections import Counter, defaultdict
+from functools import cache
+
+PIPE_BYTES = 1024 * 1024
+READ_BYTES = 64 * 1024
+
+_LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
+_CONNECTED = re.compile(r"^\[(?P<topic>\S+), (?P<subscription>\S+), \d+\] Created consumer on broker ")
+_QUIET = frozenset({"DEBUG", "INFO"})
+
+_log = logging.getLogger("pulsar")
+
+
+class ClientLog:
+    """One for all clients of a process, since the client has one logger for all.
+
+    Pulsar's Python logger deadlocks on the GIL (pulsar-client-python#116), so the C++ side writes to a file of its own,
+    a pipe, and on it INFO lines too: a few for each connection. Only warnings and errors go on.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self.path = f"/proc/self/fd/{self._writer}"
+        """The file that the client writes to."""
+        self._lock = threading.Lock()
+        self._rest = b""
+        self._connections: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._total = 0
+        threading.Thread(target=self._run, name="pulsar-log", daemon=True).start()
+
+    def total(self) -> int:
+        """How many connections of consumers were made by now, all together.
+
+        The client writes the line before it asks for messages: of a message that was received, the connection is
+        counted.
+        """
+        self._read()
+        return self._total
+
+    def connections(self, subscription: str) -> dict[str, int]:
+        """How many connections consumers of *subscription* made, by the partition's topic."""
+        self._read()
+        with self._lock:
+            return dict(self._connections[subscription])
+
+    def _run(self) -> None:
+        while True:
+            select.select([self._reader], [], [])
+            self._read()
+
+    def _read(self) -> None:
+        with self._lock:
+            while True:
+                try:
+                    found = os.read(self._reader, READ_BYTES)
+                except BlockingIOError:
+                    return
+                *lines, self._rest = (self._rest + found).split(b"\n")
+                for line in lines:
+                    self._take(line.decode(errors="replace").rstrip())
+
+    def _take(self, line: str) -> None:
+        match = _LINE.match(line)
+        if match is None or match["level"] not in _QUIET:
+            # the client retries by itself: what it calls an error is a warning to whoever reads our logs
+            _log.warning("%s", match["text"] if match else line)
+        elif connected := _CONNECTED.match(match["text"]):
+            self._connections[connected["subscription"]][connected["topic"]] += 1
+            self._total += 1
+
+
+@cache
+def client_log() -> ClientLog:
+    """The log of this process's clients; never call it before a fork."""
+    return ClientLog()
