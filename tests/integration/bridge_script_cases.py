@@ -304,11 +304,15 @@ def half_done(client: Client) -> None:
     client.hset(f"{P}:replay:1", "matched", "1")
 
 
-def stage(client: Client) -> None:
-    keys = [f"{P}:owner", f"{P}:lease", f"{P}:replay:1", f"{P}:replayed", "one", "other"]
-    letters: list[Any] = ["1:1", 1, "record", "1:2", 2, "record", "1:3", 1, "record"]
-    arguments: list[Any] = ["token", 6000, "at topic", "", "1:3:-1", 3, 1, 1, 1, 86_400_000, 100, *letters]
-    assert script(client, "preflight", "replay_stage")(keys=keys, args=arguments) >= 0
+def under_way(client: Client) -> None:
+    half_done(client)
+    client.hset(f"{P}:replays:flight", mapping={"run": "1", "since": "1", "letters": "[]"})
+
+
+def settle(place: tuple[str, str, str], client: Client) -> None:
+    keys = [f"{P}:owner", f"{P}:lease", f"{P}:replay:1", f"{P}:replayed", f"{P}:replays:flight"]
+    arguments: list[Any] = ["token", 6000, *place, 3, 1, 1, 1, 86_400_000, 100, "1:1", "1:2", "1:3"]
+    assert script(client, "preflight", "replay_settle")(keys=keys, args=arguments) >= 0
 
 
 LEASE, OWNER = f"{P}:lease", f"{P}:owner"
@@ -342,5 +346,6 @@ CASES = [
     Case("lift the watermark", lambda client: client.zadd(f"{P}:delivered:topic", {"\x00": 0}), lift),
     Case("forget a topic", known, forget),
     Case("note a replay", owned, note, overwritten=frozenset({LEASE})),
-    Case("stage a replay", half_done, stage, overwritten=frozenset({LEASE})),
+    Case("settle letters", under_way, partial(settle, ("at topic", "", "1:3:-1")), overwritten=frozenset({LEASE})),
+    Case("land a flight", under_way, partial(settle, ("", "", "")), overwritten=frozenset({LEASE})),
 ]

@@ -54,7 +54,11 @@ def create_topic(broker: Pulsar, topic: str, partitions: int = 0, *, deduplicati
 def create_subscription(broker: Pulsar, topic: str, name: str) -> None:
     """Create a subscription that begins with the topic's first message, as the operator would."""
     first = {"ledgerId": -1, "entryId": -1}  # earliest
-    _admin(broker, "PUT", f"{admin_path(topic)}/subscription/{name}", first)
+    try:
+        _admin(broker, "PUT", f"{admin_path(topic)}/subscription/{name}", first)
+    except urllib.error.HTTPError as error:
+        if error.code != 409:  # somebody was quicker
+            raise
 
 
 def keep_messages(broker: Pulsar, topic: str) -> None:
@@ -102,6 +106,12 @@ def delete_topic(broker: Pulsar, topic: str) -> None:
     """Delete a topic with all its partitions, whoever uses it."""
     partitioned = partition_count(broker, topic) > 0
     _admin(broker, "DELETE", f"{admin_path(topic)}{'/partitions' * partitioned}?force=true")
+
+
+def terminate(broker: Pulsar, topic: str) -> None:
+    """Let a topic take no messages any more."""
+    partitioned = partition_count(broker, topic) > 0
+    _admin(broker, "POST", f"{admin_path(topic)}/terminate{'/partitions' * partitioned}", {})
 
 
 def partition_count(broker: Pulsar, topic: str) -> int:

@@ -41,6 +41,16 @@ class PulsarAdmin:
         path = _path(namespace.rstrip("/"))
         return layouts(self._get(path), self._get(f"{path}/partitioned"))
 
+    def exists(self, topic: str) -> bool:
+        """Whether there is such a topic, with partitions or without."""
+        try:
+            self._get(f"{_path(topic)}/partitions")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
     def backlog(self, topic: str, subscription: str) -> int:
         """Messages that *subscription* has not acknowledged; 0 when there is no such topic or subscription."""
         try:

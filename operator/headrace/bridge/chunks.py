@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import time
 
-from headrace.bridge.pulsar_client import CUT_PROPERTY
-from headrace.bridge.pulsar_library import Client, MessageId, PulsarTimeoutError, library
+from headrace.bridge.pulsar_library import Client, MessageId, PulsarTimeoutError, library, properties_of
 from headrace.bridge.tail import PATIENCE_SECONDS, Position
 
 _CHUNKS = re.compile(r"\((\d+),(\d+),[^)]*\);\((\d+),(\d+),[^)]*\)")
@@ -29,8 +28,9 @@ def first_and_last(identity: MessageId) -> tuple[Position, Position] | None:
     return (first, entry), (last, last_entry)
 
 
-def arrived(client: Client, topic: str, mark: str, first: Position, last: Position) -> bool:
-    """Whether a reader gets the message with that *mark*, whose chunks lie from *first* to *last*."""
+def arrived(client: Client, topic: str, name: str, mark: str, first: Position, last: Position) -> bool:
+    """Whether a reader gets the message with that *mark*, in the property *name*, whose chunks lie from *first* to
+    *last*."""
     start = library.MessageId(-1, *first, -1)
     reader = client.create_reader(topic, start, start_message_id_inclusive=True)
     try:
@@ -42,7 +42,7 @@ def arrived(client: Client, topic: str, mark: str, first: Position, last: Positi
                 if time.monotonic() - read > PATIENCE_SECONDS:
                     break
                 continue
-            if message.properties().get(CUT_PROPERTY) == mark:
+            if properties_of(message).get(name) == mark:
                 return True
             read, identity = time.monotonic(), message.message_id()
             if (identity.ledger_id(), identity.entry_id()) > last:

@@ -1,8 +1,9 @@
-"""A replay of the dead-letter topic: read, choose, stage, acknowledge. Each letter goes back once, through any crash.
+"""A replay of the dead-letter topic: read, choose, send, settle, acknowledge. Each letter goes back once, through any
+crash, and leaves the dead letters only when its target has it.
 
-Staging writes the letter's record to an outbox in Valkey and the position in one script; then the letter is
-acknowledged. Letters that come again below that position were dealt with: those that were staged are acknowledged
-again, the others stay.
+Before anything is sent Valkey holds which letters go where; afterwards one script counts what arrived and moves the
+position; then those letters are acknowledged. Whoever comes after a crash looks in the targets what of that arrived.
+Letters that come again below the position were dealt with: those that arrived are acknowledged, the others stay.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from headrace.api.replay import Replay
 from headrace.bridge.admin import PulsarAdmin, TopicMissingError
 from headrace.bridge.batch import Position
 from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
-from headrace.bridge.letter import Fate, Judgement, judge
+from headrace.bridge.judgement import Fate, Judge, Judgement
 from headrace.bridge.matching import Matcher
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
 from headrace.bridge.pulsar_library import Client, TopicNotFoundError
-from headrace.bridge.replay_lines import ReplayLines
-from headrace.bridge.replay_run import LAST_INDEX, RunStore, Staged
+from headrace.bridge.replay_flight import Departure
+from headrace.bridge.replay_run import LAST_INDEX, RunStore
+from headrace.bridge.way_back import Parcel, WayBack
 
 
 class DeadLetterReplay:
@@ -34,20 +36,21 @@ class DeadLetterReplay:
         run: RunStore,
         client: Client,
         admin: PulsarAdmin,
-        lines: ReplayLines,
+        way: WayBack,
         metrics: BridgeMetrics,
         turn: Callable[[float], bool],
+        limit_bytes: int,
     ) -> None:
         self._topic = bridge.spec.dead_letter_topic
         self._replay = replay
         self._run = run
         self._client = client
         self._admin = admin
-        self._lines = lines
+        self._way = way
         self._metrics = metrics
         self._turn = turn
         self._matcher = Matcher(replay.match, run.seen)
-        self._judge = judge(replay, self._matcher, bridge.spec.pulsar_topic, self._topic)
+        self._judge = Judge(bridge, replay, self._matcher, limit_bytes)
         self._pace = Pace(replay.rate_per_second)
 
     def ends(self) -> dict[str, Position]:
@@ -92,34 +95,54 @@ class DeadLetterReplay:
     def _take(self, name: str, letters: DeadLetters, found: list[Found]) -> int:
         """Deal with *found*; returns how many were replayed."""
         at = self._run.position(name)
-        fresh = [each for each in found if each.position > at]
-        known = self._run.remembered([each.name for each in found if each.position <= at])
+        known = self._run.remembered([each.name for each in found])
         letters.acknowledge([each for each in found if each.name in known])
+        fresh = [each for each in found if each.position > at]
         if not fresh:
             return 0
-        judged = self._judged(fresh)
+        judged = self._judged(fresh, known)
+        going = [pair for pair in judged if pair[1].message is not None]
+        refused = {} if self._replay.dry_run else self._send(name, going)
+        arrived = [] if self._replay.dry_run else [each for each, _ in going if each.name not in refused]
         counts = Counter(judgement.fate for _, judgement in judged)
-        going = [] if self._replay.dry_run else [pair for pair in judged if pair[1].fate is Fate.REPLAYED]
-        staged = self._run.stage(
+        counts[Fate.REPLAYED] -= len(refused)
+        counts[Fate.FAILED] += len(refused)
+        self._run.settle(
             name,
             judged[-1][0].position,
-            [Staged(each.name, self._lines.outbox(one.target), one.record) for each, one in going],
+            [each.name for each in arrived],
             matched=counts[Fate.REPLAYED],
             skipped=counts[Fate.SKIPPED],
             failed=counts[Fate.FAILED],
         )
-        letters.acknowledge([each for each, _ in going])
-        self._tell(counts, staged, [judgement.problem for _, judgement in judged if judgement.problem])
-        return staged
+        letters.acknowledge(arrived)
+        problems = [judgement.problem for _, judgement in judged if judgement.problem]
+        self._tell(counts, len(arrived), [*problems, *(f"{letter} stays: {why}." for letter, why in refused.items())])
+        return len(arrived)
 
-    def _judged(self, fresh: list[Found]) -> list[tuple[Found, Judgement]]:
+    def _send(self, partition: str, going: list[tuple[Found, Judgement]]) -> dict[str, str]:
+        """Send letters, and return when all is known of them: why some will not arrive, by name."""
+        if not going:
+            return {}
+        names = {f"{partition}|{each.name}": each.name for each, _ in going}
+        self._run.depart(
+            [Departure(mark, name, one.target) for (mark, name), (_, one) in zip(names.items(), going, strict=True)]
+        )
+        parcels = [
+            Parcel(mark, one.target, one.message)
+            for mark, (_, one) in zip(names, going, strict=True)
+            if one.message is not None
+        ]
+        return {names[mark]: why for mark, why in self._way.send(parcels).items()}
+
+    def _judged(self, fresh: list[Found], known: set[str]) -> list[tuple[Found, Judgement]]:
         """Judgements, in order, as far as the limit goes."""
         room = self._replay.limit - self._run.done if self._replay.limit is not None else None
         judged: list[tuple[Found, Judgement]] = []
         for each in fresh:
-            judgement = self._judgement(each)
+            judgement = Judgement(Fate.REPLAYED) if each.name in known else self._judgement(each)
             judged.append((each, judgement))
-            if room is not None and judgement.fate is Fate.REPLAYED:
+            if room is not None and judgement.message is not None:
                 room -= 1
                 if not room:
                     break
@@ -127,12 +150,17 @@ class DeadLetterReplay:
 
     def _judgement(self, each: Found) -> Judgement:
         try:
-            return self._judge(each.letter)
+            judgement = self._judge(each.letter)
         except UnicodeDecodeError:
             return Judgement(Fate.FAILED, f"{each.name} stays: its key or a property is not UTF-8.")
+        if judgement.message is None:
+            return judgement
+        dry = self._replay.dry_run
+        obstacle = self._way.missing(judgement.target) if dry else self._way.obstacle(judgement.target)
+        return Judgement(Fate.FAILED, f"{each.name} stays: {obstacle}.") if obstacle else judgement
 
-    def _tell(self, counts: Counter[Fate], staged: int, problems: list[str]) -> None:
-        counted = {Fate.REPLAYED: staged, Fate.SKIPPED: counts[Fate.SKIPPED], Fate.FAILED: counts[Fate.FAILED]}
+    def _tell(self, counts: Counter[Fate], replayed: int, problems: list[str]) -> None:
+        counted = {Fate.REPLAYED: replayed, Fate.SKIPPED: counts[Fate.SKIPPED], Fate.FAILED: counts[Fate.FAILED]}
         for fate, number in counted.items():
             self._metrics.replayed.labels(status=fate.value).inc(number)
         self._run.note(message="", seen=self._matcher.noted, **({"problem": problems[-1]} if problems else {}))

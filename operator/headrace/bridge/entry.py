@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import orjson
 
@@ -63,3 +64,19 @@ def _readable(part: bytes) -> str | dict[str, str]:
         return part.decode()
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(part).decode()}
+
+
+def from_readable(text: bytes) -> bytes:
+    """The inverse of :func:`readable`; raises ValueError, TypeError or KeyError for what it did not write."""
+    entry = orjson.loads(text)
+    parts = [_bytes(part) for pair in entry["fields"] for part in _pair(pair)]
+    return b" ".join([entry["id"].encode(), *(b"%d" % len(part) for part in parts)]) + b"\n" + b"".join(parts)
+
+
+def _pair(pair: list[Any]) -> tuple[Any, Any]:
+    name, value = pair
+    return name, value
+
+
+def _bytes(part: Any) -> bytes:
+    return part.encode() if isinstance(part, str) else base64.b64decode(part["base64"], validate=True)

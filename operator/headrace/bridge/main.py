@@ -108,7 +108,7 @@ def _loops(
     layouts = Layouts(client, stop)
     layouts.start()
     lines = ReplayLines(bridge, prefix, server, client, metrics, identity, layouts, limit)
-    replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop, identity)
+    replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop, identity, limit)
     bucket = TokenBucket(spec.rate_limit, prefix, metrics)
 
     def circuit(destination: str, *, shared: bool = True) -> Circuit:

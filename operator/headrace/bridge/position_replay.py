@@ -18,7 +18,8 @@ from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.batch import NOWHERE, Batch, Position, position
 from headrace.bridge.dead_letters import Found
 from headrace.bridge.delivery import DeliveryStore
-from headrace.bridge.letter import Fate, UnreplayableError
+from headrace.bridge.judgement import Fate
+from headrace.bridge.letter import UnreplayableError
 from headrace.bridge.matching import Matcher
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
@@ -130,7 +131,7 @@ class PositionReplay:
                 return None
         replayed = 0 if self._replay.dry_run else len(chosen) - failed
         failed += len(problems)
-        self._run.stage(name, last.position, (), matched=len(chosen), skipped=skipped, failed=failed, replayed=replayed)
+        self._run.settle(name, last.position, matched=len(chosen), skipped=skipped, failed=failed, replayed=replayed)
         for fate, number in ((Fate.REPLAYED, replayed), (Fate.SKIPPED, skipped), (Fate.FAILED, failed)):
             self._metrics.replayed.labels(status=fate.value).inc(number)
         self._run.note(message="", seen=self._matcher.noted, **({"problem": problems[-1]} if problems else {}))

@@ -17,6 +17,7 @@ from headrace.bridge.message import Message, metadata_bytes
 from headrace.bridge.pulsar_client import build
 from headrace.bridge.pulsar_library import Client, MessageId, Producer, PulsarError, core
 from headrace.bridge.tail import Position, holds
+from headrace.process.letter_properties import CUT
 
 NEVER_MILLISECONDS = 24 * 3600 * 1000
 LARGEST_FRAME_BYTES = 64 * 1024 * 1024
@@ -24,7 +25,7 @@ CLOSE_SECONDS = 5.0
 ALONE_BYTES = 64 * 1024
 """What is smaller fits into one piece at any broker."""
 
-_COMPRESSION = {
+COMPRESSION = {
     Compression.NONE: core.CompressionType.NONE,
     Compression.LZ4: core.CompressionType.LZ4,
     Compression.ZSTD: core.CompressionType.ZSTD,
@@ -104,7 +105,7 @@ class _Sender:
         if repeated:
             return "the broker takes it for a repetition"  # of an id that was never given: the topic's end will tell
         span = first_and_last(answers[0]) if len(frame.messages) == 1 else None
-        if span is None or arrived(self._client, frame.topic, _mark(frame, frame.first), *span):
+        if span is None or arrived(self._client, frame.topic, CUT, _mark(frame, frame.first), *span):
             return None
         return "its chunks are there, but make no message"
 
@@ -238,7 +239,7 @@ class Publisher:
 
     def __init__(self, client: Client, compression: Compression) -> None:
         self._client = client
-        self._compression = _COMPRESSION[compression]
+        self._compression = COMPRESSION[compression]
         self._senders: dict[tuple[str, Way, str], _Sender] = {}
         self._writers: dict[tuple[str, bool], _Writer] = {}
 

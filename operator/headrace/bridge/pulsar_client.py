@@ -11,9 +11,7 @@ from headrace.bridge.client_log import client_log
 from headrace.bridge.message import Message
 from headrace.bridge.pulsar_library import Client, PulsarError, core, library
 from headrace.process.configuration import FatalConfigurationError, Secrets
-
-CUT_PROPERTY = "HEADRACE_CUT"
-"""``<cut>:<sequence id>`` on the last message of each frame, so on each that goes alone: how far a cut has landed."""
+from headrace.process.letter_properties import CUT
 
 BUNDLES = (
     Path("/etc/ssl/certs/ca-certificates.crt"),
@@ -64,18 +62,18 @@ def partitions(client: Client, topic: str) -> int:
     return 0 if list(names) == [topic] else len(names)
 
 
-def build(message: Message, sequence_id: int, mark: str | None) -> Any:
+def build(message: Message, sequence_id: int, mark: str | None, *, keeps_cut: bool = False) -> Any:
     """A message as the C++ side knows it: `Producer.send_async` would check and copy each part again.
 
-    *mark*: its property ``HEADRACE_CUT``, if it has one.
+    *mark*: its property ``HEADRACE_CUT``, if it has one. *keeps_cut*: it keeps that of an earlier journey instead.
     """
     builder = core.MessageBuilder().content(message.payload).sequence_id(sequence_id)
     if message.properties:
         for name, value in message.properties.items():
-            if name != CUT_PROPERTY:  # of an earlier journey; the core would keep both
+            if name != CUT or keeps_cut:  # of an earlier journey; the core would keep both
                 builder.property(name, value)
     if mark:
-        builder.property(CUT_PROPERTY, mark)
+        builder.property(CUT, mark)
     if message.key:
         builder.partition_key(message.key)
     if message.event_time:

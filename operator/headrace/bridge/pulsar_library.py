@@ -127,3 +127,11 @@ class Client(Protocol):
     def create_reader(self, topic: str, start_message_id: Any, **options: Any) -> Reader: ...
 
     def close(self) -> None: ...
+
+
+def properties_of(message: Message) -> dict[str, str]:
+    """The properties of *message*; none when the client cannot give them out, as they are not UTF-8."""
+    try:
+        return message.properties()
+    except UnicodeDecodeError:
+        return {}

@@ -14,7 +14,7 @@ from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.retry_letters import RetryLetters
 from headrace.bridge.batch import Item
 from headrace.bridge.message import ERROR_LENGTH
-from headrace.bridge.pulsar_library import Message, MessageId
+from headrace.bridge.pulsar_library import Message, MessageId, properties_of
 from headrace.bridge.raw_entry import RawEntry
 from headrace.bridge.resting_letter import LARGEST_RETRY_BYTES, RestingLetters
 from headrace.bridge.retried import Retried, origin
@@ -33,7 +33,7 @@ class Letters:
 
     def dead(self, message: Message, identity: MessageId, reason: str, error: str) -> Item:
         """The dead letter of *message*; nothing of one that stays where it is."""
-        if self._resting.stays(message, _readable(message.properties) or {}):
+        if self._resting.stays(message, properties_of(message)):
             return Item(passed=True)
         letter = self._letter(message, identity, reason, error)
         return Item(dead_letter=orjson.dumps({"type": "DeadLetter", **letter}), reason=reason)
@@ -41,7 +41,7 @@ class Letters:
     def refused(self, message: Message, identity: MessageId, reason: str, error: str) -> Item:
         """The letter of *message*, which may succeed later: for another attempt, or dead after the last one."""
         attempt = _attempt(message)
-        if self._resting.stays(message, _readable(message.properties) or {}):
+        if self._resting.stays(message, properties_of(message)):
             return Item(passed=True)
         if self._retry is None or attempt >= self._retry.max_attempts or len(message.data()) > LARGEST_RETRY_BYTES:
             return self.dead(message, identity, reason, error)
@@ -61,7 +61,7 @@ class Letters:
     def _letter(self, message: Message, identity: MessageId, reason: str, error: str) -> dict[str, Any]:
         """With the properties of Java's consumers (``reconsumeLater``), so that these can read it too."""
         topic, name = origin(message, identity)
-        own = kept(_readable(message.properties) or {}, replayed=is_ours(message.producer_name()))
+        own = kept(properties_of(message), replayed=is_ours(message.producer_name()))
         marks = {
             "REAL_TOPIC": topic,
             "REAL_SUBSCRIPTION": self._subscription,

@@ -9,19 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from headrace.api.bridge_sink import Compression
 from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
-from headrace.bridge.letter import UnreplayableError, renewed, wrapped
+from headrace.bridge.letter import UnreplayableError, renewed
 from headrace.bridge.message import Message
 from headrace.bridge.pace import Pace
-from headrace.bridge.pulsar_library import Client, MessageId, Producer, core, library
+from headrace.bridge.publisher import PublishError
+from headrace.bridge.pulsar_library import Client, library
 from headrace.bridge.pulsar_library import Message as Received
-from headrace.bridge.tail import messages_since
-
-LETTER_PROPERTY = "HEADRACE_LETTER"
-"""Names the letter that a message was made of."""
-
-SEQUENCE_MARGIN = 1000
-"""More than a killed run can have had under way."""
+from headrace.bridge.way_back import Parcel, WayBack
+from headrace.process.letter_properties import FORM
 
 Processor = Callable[[Received], "bytes | Message | Received | None"]
 
@@ -107,8 +104,7 @@ class _Run:
         self._limit = limit
         self._pace = pace
         self._max_replays = max_replays
-        self._producer: Producer | None = None
-        self._sequence_id = 0
+        self._way: WayBack | None = None
         self._landed: set[str] = set()
 
     def partition(self, name: str, letters: DeadLetters, idle_seconds: float) -> None:
@@ -116,7 +112,7 @@ class _Run:
         end = letters.end()
         if end is None:
             return
-        self._open(name)
+        way = self._open(name)
         looked = False
         last = time.monotonic()
         while not self._is_full():
@@ -125,62 +121,54 @@ class _Run:
                 return
             inside = [each for each in found if each.position <= end]
             if inside and not looked:
-                self._landed = landed(self._client, self._topic, name, inside[0].message.publish_timestamp())
+                self._landed = way.landed(self._topic, f"{name}|", inside[0].message.publish_timestamp())
                 looked = True
             if inside:
-                time.sleep(self._pace.passed(self._take(name, letters, inside)))
+                time.sleep(self._pace.passed(self._take(way, name, letters, inside)))
                 last = time.monotonic()
             if found and found[-1].position >= end:
                 return
 
     def close(self) -> None:
-        """Close the producer."""
-        if self._producer is not None:
-            self._producer.close()
+        """Close the producers."""
+        if self._way is not None:
+            self._way.close()
 
     def _is_full(self) -> bool:
         return self._limit is not None and self.report.replayed >= self._limit
 
-    def _open(self, name: str) -> None:
-        """One producer of a fixed name: while it lives no other run publishes letters of that partition."""
+    def _open(self, name: str) -> WayBack:
+        """Producers of a fixed name: while they live no other run publishes letters of that partition."""
         self.close()
         short = hashlib.sha256(name.encode()).hexdigest()[:12]
-        self._producer = self._client.create_producer(
-            self._topic,
-            producer_name=f"headrace-replay/{short}",
-            batching_enabled=False,
-            chunking_enabled=True,
-            block_if_queue_full=True,
-        )
-        # Ids that no earlier run gave: consumers would take the chunks of a message that was cut short for ours.
-        self._sequence_id = max(self._producer.last_sequence_id() + SEQUENCE_MARGIN, time.time_ns() // 1_000_000)
+        self._way = WayBack(self._client, f"headrace-replay/{short}", Compression.NONE, lambda _: True, lambda: None)
+        if obstacle := self._way.obstacle(self._topic):
+            raise library.PulsarException(obstacle)
+        return self._way
 
-    def _take(self, name: str, letters: DeadLetters, found: list[Found]) -> int:
+    def _take(self, way: WayBack, name: str, letters: DeadLetters, found: list[Found]) -> int:
         """Publish, wait until Pulsar has it all, acknowledge; returns how many were published."""
         done: list[Found] = []
-        failures: list[str] = []
-        published = 0
+        parcels: dict[str, tuple[Found, Parcel]] = {}
         for each in found:
-            if self._limit is not None and self.report.replayed + len(done) >= self._limit:
+            if self._limit is not None and self.report.replayed + len(done) + len(parcels) >= self._limit:
                 break
             mark = f"{name}|{each.name}"
             if mark in self._landed:
                 done.append(each)
-                continue
-            message = self._processed(each)
-            if message is None:
-                continue
-            self._send(message, mark, failures)
-            published += 1
-            done.append(each)
-        assert self._producer is not None
-        self._producer.flush()
-        if failures:
-            raise library.PulsarException(f"{self._topic} did not take a message: {failures[0]}")
+            elif (message := self._processed(each)) is not None:
+                parcels[mark] = each, Parcel(mark, self._topic, message)
+        try:
+            refused = way.send([parcel for _, parcel in parcels.values()])
+        except PublishError as error:
+            raise library.PulsarException(str(error)) from None
+        for mark, why in refused.items():
+            self._failed(parcels[mark][0], f"{why}.")
+        done += [each for mark, (each, _) in parcels.items() if mark not in refused]
         letters.acknowledge(done)
         self.report.matched += len(done)
         self.report.replayed += len(done)
-        return published
+        return len(parcels)
 
     def _processed(self, each: Found) -> Message | None:
         """What goes back; None when nothing does, which is counted."""
@@ -191,47 +179,21 @@ class _Run:
                 return None
             return self._renewed(each, made)
         except Exception as error:
-            self.report.failed += 1
-            self.report.problem = f"{each.name}: {type(error).__name__}: {error}"
+            self._failed(each, f"{type(error).__name__}: {error}")
             if not isinstance(error, UnreplayableError):
                 _log.warning("letter %s stays", each.name, exc_info=True)
             return None
+
+    def _failed(self, each: Found, why: str) -> None:
+        self.report.failed += 1
+        self.report.problem = f"{each.name}: {why}"
 
     def _renewed(self, each: Found, made: bytes | Message | Received) -> Message:
         properties = renewed(each.letter.properties, self._max_replays)
         if isinstance(made, Message):
             return Message(made.payload, made.key, {**properties, **(made.properties or {})}, made.event_time)
-        if not isinstance(made, bytes) and (problem := wrapped(each.letter.properties)):
-            raise UnreplayableError(problem)
+        form = each.letter.properties.get(FORM)
+        if form and not isinstance(made, bytes):
+            raise UnreplayableError(f"it holds an entry ({form}), no message: return a payload or a Message.")
         payload = made if isinstance(made, bytes) else made.data()
         return Message(payload, each.letter.key, properties, each.letter.event_time or None)
-
-    def _send(self, message: Message, mark: str, failures: list[str]) -> None:
-        def answered(result: object, identity: MessageId) -> None:
-            if result != core.Result.Ok:
-                failures.append(str(result).removeprefix("Result."))
-            elif identity.ledger_id() < 0:
-                # Pulsar confirms what it drops. The letter stays, and the next run looks whether it is there.
-                failures.append("the broker takes it for a repetition")
-
-        assert self._producer is not None
-        self._sequence_id += 1
-        self._producer.send_async(
-            message.payload,
-            answered,
-            sequence_id=self._sequence_id,
-            properties={**(message.properties or {}), LETTER_PROPERTY: mark},
-            partition_key=message.key,
-            event_timestamp=message.event_time,
-        )
-
-
-def landed(client: Client, topic: str, dead_letters: str, since: int) -> set[str]:
-    """The letters of the partition *dead_letters* that *topic* holds, looking at what came after *since*
-    (milliseconds since the epoch)."""
-    marks = (
-        message.properties().get(LETTER_PROPERTY, "")
-        for partition in client.get_topic_partitions(topic)
-        for message in messages_since(client, partition, since, lambda: None)
-    )
-    return {mark for mark in marks if mark.startswith(f"{dead_letters}|")}

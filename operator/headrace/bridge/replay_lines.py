@@ -1,4 +1,4 @@
-"""The way of replayed messages to Pulsar: for each topic an outbox in Valkey and a line that publishes it."""
+"""What replays of versions before 1.0 staged in Valkey still goes to Pulsar: for each topic an outbox and a line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Running:
 
 
 class ReplayLines:
-    """The lines of one bridge's replays. What was staged goes out, whatever becomes of the replay."""
+    """The lines of one bridge's replays. What was staged goes out: its letters have left the dead letters."""
 
     def __init__(
         self,
@@ -54,13 +54,6 @@ class ReplayLines:
         self._layouts = layouts
         self._max_message_bytes = max_message_bytes
         self._running: dict[str, _Running] = {}
-
-    def outbox(self, topic: str) -> str:
-        """The list whose records go to *topic*; its line runs from now on."""
-        if topic not in self._running:
-            self._valkey.sadd(self._topics_key, topic)
-            self._start(topic)
-        return self._outbox(topic)
 
     def resume(self) -> None:
         """Run the lines of all topics that may have something waiting."""

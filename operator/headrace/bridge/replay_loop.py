@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
 
+from headrace.api.bridge_sink import Compression
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.replay import Replay, ReplayOrigin, ReplayState
 from headrace.api.status import ReplayPhase
@@ -15,21 +16,27 @@ from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import NOT_OURS
 from headrace.bridge.position_replay import PositionReplay
+from headrace.bridge.publisher import PublishError
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.remembered import ReplayMemory
+from headrace.bridge.replay_flight import Flight, Flights
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_run import ENDED, OutOfStepError, RunStore, UnrunnableError
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.valkey_sink import open_store
+from headrace.bridge.way_back import WayBack
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 TURN_SECONDS = 1.0
+DRAIN_SECONDS = 5.0
+"""How long a stop waits for letters that were sent and not confirmed."""
 TROUBLE: tuple[type[Exception], ...] = (
     PulsarError,
+    PublishError,
     NoTopicsError,
     TopicMissingError,
     *ADMIN_TROUBLE,
@@ -55,12 +62,17 @@ class ReplayLoop:
         metrics: BridgeMetrics,
         stop: Stop,
         identity: Identity,
+        limit_bytes: int,
     ) -> None:
         self._bridge = bridge
         self._replay = bridge.spec.replay
         self._valkey = server.client()
         self._lease = Lease(self._valkey, f"{prefix}:replays")
-        self._run = RunStore(self._valkey, prefix, self._lease, self._replay) if self._replay else None
+        self._flights = Flights(self._valkey, prefix, self._lease)
+        self._run = RunStore(self._flights, prefix, self._replay) if self._replay else None
+        self._limit_bytes = limit_bytes
+        self._way: WayBack | None = None
+        self._stop_seen = 0.0
         self._pulsar = pulsar_client
         self._admin = admin
         self._prefix = prefix
@@ -93,6 +105,9 @@ class ReplayLoop:
             finally:
                 self._metrics.replay_running.set(0)
                 self._lines.close()
+                if self._way is not None:
+                    self._way.close()
+                    self._way = None
         try:
             self._lease.release()
         except NOT_OURS:
@@ -111,11 +126,39 @@ class ReplayLoop:
     def _work(self) -> bool:
         """Do what is to be done; whether nothing is left."""
         self._lines.resume()
+        if (flight := self._flights.pending()) is not None:
+            self._land(flight)
         self._backoff.reset()
         if self._replay is not None and self._run is not None:
             self._run.load()
             self._follow(self._replay, self._run)
-        return self._drained(self._run)
+        return self._drained()
+
+    def _land(self, flight: Flight) -> None:
+        """Find out which letters arrived that an earlier process sent."""
+        way = self._open_way()
+        arrived: set[str] = set()
+        for topic in {each.target for each in flight.letters}:
+            way.obstacle(topic)  # before the look: while our producers live, no other of their name writes
+            names = {each.mark: each.name for each in flight.letters if each.target == topic}
+            there = way.landed(topic, "", flight.since, flight.run)
+            arrived |= {name for mark, name in names.items() if mark in there}
+        self._flights.land(flight, arrived)
+        _log.info(
+            "replay %s: of %d letters that were sent %d had arrived", flight.run, len(flight.letters), len(arrived)
+        )
+
+    def _open_way(self) -> WayBack:
+        if self._way is None:
+            sink, name = self._bridge.spec.sink.pulsar, self._identity.name()
+            self._way = WayBack(
+                self._pulsar,
+                f"headrace/{self._bridge.identity}@{name}/replay",
+                sink.compression if sink else Compression.LZ4,
+                self._admin.exists,
+                self._while_sending,
+            )
+        return self._way
 
     def _follow(self, replay: Replay, run: RunStore) -> None:
         if not run.is_same:
@@ -145,7 +188,7 @@ class ReplayLoop:
                 _log.error("replay %s: %s", replay.id, error)
                 return
         _log.info("replay %s: going on; %d replayed so far", replay.id, run.count("replayed"))
-        if work.run() and self._drained(run):
+        if work.run():
             run.end(ReplayPhase.COMPLETED, complaint := work.complaint())
             if complaint:
                 _log.warning("replay %s: %s", replay.id, complaint)
@@ -155,7 +198,8 @@ class ReplayLoop:
     def _open(self, replay: Replay, run: RunStore) -> DeadLetterReplay | PositionReplay:
         rest = (replay, run, self._pulsar, self._admin)
         if replay.origin is ReplayOrigin.DEAD_LETTER:
-            return DeadLetterReplay(self._bridge, *rest, self._lines, self._metrics, self._turn)
+            way = self._open_way()
+            return DeadLetterReplay(self._bridge, *rest, way, self._metrics, self._turn, self._limit_bytes)
         spec = self._bridge.spec
         assert spec.source.pulsar is not None
         topics = SourceTopics(spec, spec.source.pulsar, self._pulsar, self._admin, lambda *_: None, self._stop)
@@ -175,14 +219,21 @@ class ReplayLoop:
             self._lease.renew()
         return not self._stop.wait(seconds)
 
-    def _drained(self, run: RunStore | None) -> bool:
-        """Wait until the lines have published everything; False when the stop came first."""
+    def _while_sending(self) -> None:
+        """Called about once a second while Pulsar takes its time. What was sent is looked for at the next start."""
+        if self._turn(0):
+            self._stop_seen = 0.0
+            return
+        self._stop_seen = self._stop_seen or time.monotonic()
+        if time.monotonic() - self._stop_seen > DRAIN_SECONDS:
+            raise PublishError("the process stops")
+
+    def _drained(self) -> bool:
+        """Wait until the lines have published what a version before this one staged; False when the stop came first."""
         while self._lines.waiting():
             cut_off = self._lines.cut_off()
             if cut_off and self._seldom("cut off"):
                 _log.warning("replay: waiting for Pulsar to take messages for %s", ", ".join(cut_off))
-            if run is not None and run.phase is ReplayPhase.RUNNING:
-                run.note(message=_waiting_text(cut_off))
             if not self._turn(0.1):
                 return False
         self._lines.forget()
@@ -199,7 +250,3 @@ class ReplayLoop:
                 _log.debug("replay: %s", problem)
         self._tick()
         self._stop.wait(self._backoff.next_seconds())
-
-
-def _waiting_text(topics: Sequence[str]) -> str:
-    return f"Waits for Pulsar to take messages for {', '.join(topics)}" if topics else ""

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn
 
-import valkey
-from valkey.exceptions import ResponseError
-
-from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.replay import Replay
 from headrace.api.status import ReplayPhase
 from headrace.bridge.batch import NOWHERE, Position
-from headrace.bridge.lease import LEASE_MILLISECONDS, Lease
-from headrace.bridge.scripts import raise_if_fenced, script
-
-MOST_REMEMBERED = 100_000
-"""So many letters are remembered as replayed, each for a day: Pulsar may forget that they were acknowledged."""
+from headrace.bridge.replay_flight import Departure, Flights
 
 LAST_INDEX = 2**31 - 1
 """Above every index in a batch: the end of a partition, of which the broker tells ledger and entry."""
 
 ENDED = frozenset({ReplayPhase.COMPLETED, ReplayPhase.CANCELLED, ReplayPhase.FAILED})
 """Phases that a run does not leave."""
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A letter on its way."""
-
-    message_id: str
-    outbox: str
-    """The list that takes it there."""
-    record: bytes
 
 
 class UnrunnableError(Exception):
@@ -48,24 +28,19 @@ class OutOfStepError(Exception):
 class RunStore:
     """The run that *replay* names. Writes check the lease and raise ``FencedError`` when another replica has it."""
 
-    def __init__(self, client: valkey.Valkey, prefix: str, lease: Lease, replay: Replay) -> None:
-        self._client = client
-        self._key = f"{prefix}:replay:{replay.id}"
-        self._prefix = prefix
-        self._lease = lease
-        self._memory_key = f"{prefix}:replayed"
+    def __init__(self, flights: Flights, prefix: str, replay: Replay) -> None:
+        self._flights = flights
+        self._key = flights.run_key(replay.id)
         self._current_key = f"{prefix}:replays"
         self._replay = replay
-        self._stage = script(client, "preflight", "replay_stage")
-        self._note = script(client, "preflight", "replay_note")
         self._fields: dict[str, str] = {}
 
     def load(self) -> None:
         """Read the run; make it when its id is new, and cancel the one before it, should it be under way."""
-        self._fields = self._read(self._key)
+        self._fields = self._flights.read(self._key)
         if not self._fields:
             self._supersede()
-            self._write(
+            self._flights.write(
                 self._key,
                 {
                     "id": self._replay.id,
@@ -75,17 +50,17 @@ class RunStore:
                     **dict.fromkeys(("matched", "replayed", "skipped", "failed"), "0"),
                 },
             )
-            self._fields = self._read(self._key)
+            self._fields = self._flights.read(self._key)
 
     def _supersede(self) -> None:
-        before = self._read(self._current_key).get("id")
+        before = self._flights.read(self._current_key).get("id")
         if before and before != self._replay.id:
-            key = f"{self._prefix}:replay:{before}"
-            phase = self._read(key).get("phase")
+            key = self._flights.run_key(before)
+            phase = self._flights.read(key).get("phase")
             if phase and phase not in ENDED:
                 message = f"Replay {self._replay.id} took its place"
-                self._write(key, {"phase": ReplayPhase.CANCELLED, "finished": _now(), "message": message})
-        self._write(self._current_key, {"id": self._replay.id})
+                self._flights.write(key, {"phase": ReplayPhase.CANCELLED, "finished": _now(), "message": message})
+        self._flights.write(self._current_key, {"id": self._replay.id})
 
     @property
     def phase(self) -> ReplayPhase:
@@ -137,78 +112,45 @@ class RunStore:
             return
         changed = {name: value for name, value in fields.items() if self._fields.get(name) != value}
         if changed:
-            self._write(self._key, changed)
+            self._flights.write(self._key, changed)
             self._fields |= changed
 
-    def stage(
+    def depart(self, letters: Sequence[Departure]) -> None:
+        """Write down what is about to be sent."""
+        self._flights.depart(self._replay.id, letters)
+
+    def settle(
         self,
         partition: str,
         position: Position,
-        letters: Sequence[Staged],
+        arrived: Sequence[str] = (),
         *,
         matched: int = 0,
         skipped: int = 0,
         failed: int = 0,
         replayed: int = 0,
-    ) -> int:
-        """Hand *letters* on, count, and go on to *position*: all or nothing. Returns how many were handed on.
+    ) -> None:
+        """Count, remember the letters that *arrived*, by name, and go on to *position*: all or nothing.
 
-        Those that were replayed lately are not; they are only counted as matched. *replayed*: messages that went by
-        another way. Raises :class:`OutOfStepError`.
+        *replayed*: messages that went by another way. Raises :class:`OutOfStepError`.
         """
-        outboxes = list(dict.fromkeys(letter.outbox for letter in letters))
         field = f"at {partition}"
-        arguments: list[str | bytes | int] = [
-            self._lease.token,
-            LEASE_MILLISECONDS,
-            field,
-            self._fields.get(field, ""),
-            encode_position(position),
-            matched,
-            skipped,
-            failed,
-            replayed,
-            WINDOW_SECONDS * 1000,
-            MOST_REMEMBERED,
-        ]
-        for letter in letters:
-            arguments += (letter.message_id, outboxes.index(letter.outbox) + 1, letter.record)
-        keys = [self._lease.owner_key, self._lease.lease_key, self._key, self._memory_key, *outboxes]
-        try:
-            staged = int(self._stage(keys=keys, args=arguments))
-        except ResponseError as error:
-            _refused(error)
-        if staged < 0:
+        place = field, self._fields.get(field, ""), encode_position(position)
+        new = self._flights.settle(self._replay.id, place, (matched, skipped, failed, replayed), arrived)
+        if new < 0:
             raise OutOfStepError
         self._fields[field] = encode_position(position)
         for name, number in (
             ("matched", matched),
             ("skipped", skipped),
             ("failed", failed),
-            ("replayed", staged + replayed),
+            ("replayed", new + replayed),
         ):
             self._fields[name] = str(self.count(name) + number)
-        return staged
 
-    def remembered(self, message_ids: Sequence[str]) -> set[str]:
-        """Those of *message_ids* that were replayed lately."""
-        if not message_ids:
-            return set()
-        scores: Any = self._client.zmscore(self._memory_key, list(message_ids))
-        return {name for name, score in zip(message_ids, scores, strict=True) if score is not None}
-
-    def _read(self, key: str) -> dict[str, str]:
-        found: Any = self._client.hgetall(key)
-        return {name.decode(): value.decode() for name, value in found.items()}
-
-    def _write(self, key: str, fields: Mapping[str, str]) -> None:
-        arguments: list[str | int] = [self._lease.token, LEASE_MILLISECONDS]
-        for name, value in fields.items():
-            arguments += (name, value)
-        try:
-            self._note(keys=[self._lease.owner_key, self._lease.lease_key, key], args=arguments)
-        except ResponseError as error:
-            _refused(error)
+    def remembered(self, names: Sequence[str]) -> set[str]:
+        """Those of the letters *names* that were replayed lately, in whatever run."""
+        return self._flights.remembered(names)
 
 
 def encode_position(position: Position) -> str:
@@ -224,8 +166,3 @@ def parse_position(text: str) -> Position:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _refused(error: ResponseError) -> NoReturn:
-    raise_if_fenced(error)
-    raise error

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.api.topic import base_topic
-from headrace.bridge.pulsar_library import Message, MessageId
+from headrace.bridge.pulsar_library import Message, MessageId, properties_of
 from headrace.process.letter_properties import (
     JOURNEY,
     PUBLISH_TIME,
@@ -45,7 +45,7 @@ class Retried:
 
     def __init__(self, letter: Message, consumes: Callable[[str], bool]) -> None:
         self._letter = letter
-        self._found = _readable(letter.properties) or {}
+        self._found = properties_of(letter)
         topic, name = self._found.get("REAL_TOPIC", ""), self._found.get("ORIGIN_MESSAGE_ID", "")
         known = consumes(base_topic(topic)) and _MESSAGE_ID.fullmatch(name) is not None
         self.origin = (base_topic(topic), name) if known else origin(letter, letter.message_id())
@@ -71,11 +71,3 @@ class Retried:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._letter, name)
-
-
-def _readable(get: Callable[[], Any]) -> Any:
-    """What *get* returns; None when it is not UTF-8, which the client cannot give out."""
-    try:
-        return get()
-    except UnicodeDecodeError:
-        return None

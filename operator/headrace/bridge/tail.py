@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from headrace.bridge.pulsar_client import CUT_PROPERTY
 from headrace.bridge.pulsar_library import (
     AuthorizationError,
     Client,
@@ -16,7 +15,9 @@ from headrace.bridge.pulsar_library import (
     Reader,
     core,
     library,
+    properties_of,
 )
+from headrace.process.letter_properties import CUT
 
 Position = tuple[int, int]
 """Ledger and entry."""
@@ -110,7 +111,7 @@ def _holds_after(client: Client, topic: str, identity: str, last: int, after: Po
 
 def _id_in(message: Message, identity: str) -> int:
     """The sequence id in the mark of *message*; -1 when it is not of the cut *identity*."""
-    cut, _, sequence_id = message.properties().get(CUT_PROPERTY, "").rpartition(":")
+    cut, _, sequence_id = properties_of(message).get(CUT, "").rpartition(":")
     return int(sequence_id) if cut == identity else -1
 
 

@@ -18,6 +18,7 @@ from headrace.celery.arguments import arguments_in
 from headrace.celery.context import context_of
 from headrace.celery.returns import give_back
 from headrace.process import letters
+from headrace.process.letter_properties import CELERY_MESSAGE
 from headrace.process.stop import Backoff
 
 _log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class Consumer(celery_consumer.Consumer):
         target = context.execution.letter_target(name) or context.execution.any_letter_target()
         if target is None:
             return
-        payload, raw = _contents(message, name, str(task_id), headers)
+        payload, form, raw = _contents(message, name, str(task_id), headers)
         record = letters.dead_letter(
             reason=reason,
             error=error,
@@ -138,21 +139,22 @@ class Consumer(celery_consumer.Consumer):
             headers=headers,
             payload=payload,
             raw=raw,
+            form=form,
         )
         known = task_id if isinstance(task_id, str) and task_id else None
         context.ledger.publish(known, target, record, message.delivery_tag)
 
 
-def _contents(message: Any, name: str, task_id: str, headers: dict[str, Any]) -> tuple[bytes | None, bytes | None]:
-    """What a dead letter holds: the payload as JSON, or bytes that nobody could read."""
+def _contents(message: Any, name: str, task_id: str, headers: dict[str, Any]) -> tuple[bytes | None, str, bytes | None]:
+    """What a dead letter holds: the payload as JSON, its form, or bytes that nobody could read."""
     try:
         found = arguments_in(message.body)
         if found is not None:
-            return letters.call_payload(name, task_id, *found, headers), None
+            return *letters.call_payload(name, task_id, *found, headers), None
         args, kwargs, _ = message.decode()
-        return letters.task_payload(name, task_id, args, kwargs, headers), None
+        return *letters.task_payload(name, task_id, args, kwargs, headers), None
     except Exception:  # whatever the decoder does not like
-        return None, _bytes(message.body)
+        return None, CELERY_MESSAGE, _bytes(message.body)
 
 
 def _begun(request: Any) -> bool:

@@ -163,18 +163,21 @@ class Execution:
         if target is None:
             return
         headers = _headers(request)
+        payload, form = self._payload(task, args, kwargs, headers)
         record = letters.dead_letter(
             reason=reason,
             error=error,
             attempts=attempts,
             source=self._source,
             headers=headers,
-            payload=self._payload(task, args, kwargs, headers),
+            payload=payload,
+            form=form,
         )
         self._ledger.publish(request.id, target, record, _tag(request))
 
-    def _payload(self, task: Any, args: Any, kwargs: Any, headers: dict[str, Any]) -> bytes:
-        """What a dead letter holds: the arguments as they came where that can be found out, else as they are now."""
+    def _payload(self, task: Any, args: Any, kwargs: Any, headers: dict[str, Any]) -> tuple[bytes, str]:
+        """What a dead letter holds, and its form: the arguments as they came where that can be found out, else as they
+        are now."""
         found = self._arguments(task.request)
         if found is None:
             return letters.task_payload(task.name, task.request.id, args, kwargs, headers)

@@ -14,6 +14,7 @@ from headrace.handlers.reading import whole
 from headrace.handlers.reservations import Delivery, Settling, Verdict
 from headrace.process import letters
 from headrace.process.exact_json import readable, said
+from headrace.process.letter_properties import STREAM_ENTRY
 from headrace.process.retry import wait_seconds
 from headrace.tasks import Message, Refused
 
@@ -97,6 +98,7 @@ class Judge:
                 headers=_headers(message),
                 payload=payload,
                 raw=raw,
+                form=STREAM_ENTRY if message is None and not isinstance(delivery.payload, bytes) else "",
             )
             record = orjson.dumps(letter)
         verdict = Verdict(delivery.id, Settling.DONE, 0, self._letters, record)

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from headrace.process.exact_json import dumps, read, readable, utf8
-from headrace.process.letter_properties import ADDED, JAVA, KEPT, OURS, REPLAYS, kept
+from headrace.process.letter_properties import ADDED, FORM, JAVA, KEPT, OURS, REPLAYS, SOURCE, TASK_CALL, kept
 from headrace.process.trace import TRACE
 
 ERROR_LENGTH = 1000
@@ -101,11 +101,14 @@ def dead_letter(
     headers: Mapping[str, Any] | None,
     payload: bytes | None,
     raw: bytes | None = None,
+    form: str = "",
 ) -> dict[str, Any]:
     """The record of a task that failed for good. *payload*: JSON text. *raw* replaces it by bytes that nobody could
-    read."""
+    read. *form*: what that is, where it is not the payload of a message."""
     origin = origin_of(headers)
-    properties = _of_letter(origin, headers) | {"HEADRACE_SOURCE": source}
+    properties = _of_letter(origin, headers) | {SOURCE: source}
+    if form:
+        properties[FORM] = form
     if origin.get("topic"):
         properties["REAL_TOPIC"] = utf8(str(origin["topic"]))
         properties["ORIGIN_MESSAGE_ID"] = utf8(str(origin.get("messageId", "")))
@@ -126,21 +129,23 @@ def dead_letter(
     }
 
 
-def task_payload(name: str, task_id: str, args: Any, kwargs: Any, headers: Mapping[str, Any] | None) -> bytes:
-    """What a dead letter holds, as JSON: the Pulsar message's own payload, or for other tasks the call."""
+def task_payload(
+    name: str, task_id: str, args: Any, kwargs: Any, headers: Mapping[str, Any] | None
+) -> tuple[bytes, str]:
+    """What a dead letter holds, as JSON, and its form: the Pulsar message's own payload; of other tasks the call."""
     named = {utf8(str(key)): readable(value) for key, value in dict(kwargs or {}).items()}
     return call_payload(name, task_id, [readable(each) for each in args or ()], named, headers)
 
 
 def call_payload(
     name: str, task_id: str, args: Sequence[bytes], kwargs: Mapping[str, bytes], headers: Mapping[str, Any] | None
-) -> bytes:
+) -> tuple[bytes, str]:
     """The same of arguments that are JSON texts, which stand there as they are."""
     if origin_of(headers) and len(args) == 1 and not kwargs:
-        return original(headers) or args[0]
+        return original(headers) or args[0], ""
     texts = {key: orjson.Fragment(value) for key, value in kwargs.items()}
     call = {"task": utf8(name), "id": utf8(task_id), "args": [orjson.Fragment(each) for each in args], "kwargs": texts}
-    return orjson.dumps(call)
+    return orjson.dumps(call), TASK_CALL
 
 
 def original(headers: Mapping[str, Any] | None) -> bytes | None:

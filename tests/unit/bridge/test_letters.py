@@ -1,14 +1,16 @@
 """Which letter a replay takes, where it goes, and as what."""
 
-import base64
-import json
 from typing import Any
 
 import pytest
 
+from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.replay import Replay
-from headrace.bridge.letter import MOST_TARGETS, Fate, Judgement, Letter, judge
+from headrace.api.resource import parse
+from headrace.bridge.judgement import MOST_TARGETS, Fate, Judge, Judgement
+from headrace.bridge.letter import Letter
 from headrace.bridge.matching import Matcher
+from headrace.bridge.message import Message
 from headrace.bridge.pace import Pace
 
 TOPIC = "persistent://shop/orders/events"
@@ -23,14 +25,30 @@ def letter(payload: bytes = b'{"id": 1}', /, **properties: str) -> Letter:
     return Letter("7:8:-1", payload, "key", {"REAL_TOPIC": TOPIC, **properties}, 5, 1_000)
 
 
-def judged(one: Letter, **fields: Any) -> Judgement:
+def bridge(**source: Any) -> PulsarBridge:
+    spec = {
+        "source": {"pulsar": {"topicsPattern": "persistent://shop/orders/e.*", "subscription": "pricing", **source}},
+        "sink": {"valkey": {"list": {"key": "l"}}},
+        "deadLetter": {"topic": DEAD},
+        "valkey": {"url": "valkey://v"},
+        "pulsar": {"serviceUrl": "pulsar://p", "adminUrl": "http://p"},
+    }
+    resource = {"apiVersion": "headrace.dev/v1alpha1", "kind": "PulsarBridge", "spec": spec}
+    return parse(PulsarBridge, {**resource, "metadata": {"name": "b", "namespace": "n"}})
+
+
+def judge(bridge: PulsarBridge, **fields: Any) -> Judge:
     wanted = replay(**fields)
-    return judge(wanted, Matcher(wanted.match), "persistent://shop/orders/own", DEAD)(one)
+    return Judge(bridge, wanted, Matcher(wanted.match), 5_000_000)
 
 
-def record(judgement: Judgement) -> dict[str, Any]:
-    assert judgement.fate is Fate.REPLAYED, judgement
-    return json.loads(judgement.record)  # type: ignore[no-any-return]
+def judged(one: Letter, **fields: Any) -> Judgement:
+    return judge(bridge(), **fields)(one)
+
+
+def made(judgement: Judgement) -> Message:
+    assert judgement.message is not None, judgement
+    return judgement.message
 
 
 @pytest.mark.parametrize(
@@ -62,18 +80,18 @@ def test_match_sees_a_payload_that_is_no_json_as_text_or_not_at_all() -> None:
 def test_a_letter_begins_anew_without_what_made_it_one() -> None:
     marks = {"HEADRACE_REASON": "r", "HEADRACE_ERROR": "e", "HEADRACE_ATTEMPTS": "5", "HEADRACE_SOURCE": "s"}
     marks |= {"RECONSUMETIMES": "4", "DELAY_TIME": "9", "ORIGIN_MESSAGE_ID": "1:2:-1", "HEADRACE_CUT": "c:1"}
-    made = record(judged(letter(b"\xff\x00", tenant="x", **marks)))
-    assert base64.b64decode(made["payloadBase64"]) == b"\xff\x00"
-    assert made["properties"] == {"tenant": "x", "HEADRACE_REPLAYS": "1", "HEADRACE_REPLAY": "a"}
-    assert (made["type"], made["key"], made["eventTimeMillis"]) == ("Result", "key", 5)
+    message = made(judged(letter(b"\xff\x00", tenant="x", **marks)))
+    assert (message.payload, message.key, message.event_time) == (b"\xff\x00", "key", 5)
+    assert message.properties == {"tenant": "x", "HEADRACE_REPLAYS": "1", "HEADRACE_REPLAY": "a"}
 
 
 def test_a_letter_goes_where_it_came_from_unless_told_otherwise() -> None:
     other = "persistent://shop/orders/other"
     nameless = Letter("7:8:-1", b"", None, {}, 0, 0)
     assert judged(letter()).target == TOPIC
+    assert judged(letter(REAL_TOPIC=f"{TOPIC}-partition-3")).target == TOPIC
     assert judged(letter(), target=other).target == other
-    assert judged(nameless).target == "persistent://shop/orders/own"
+    assert judge(bridge(topicsPattern=None, topic=TOPIC))(nameless).target == TOPIC
 
 
 def test_p7_a_letter_that_cannot_go_stays_with_its_reason() -> None:
@@ -82,7 +100,11 @@ def test_p7_a_letter_that_cannot_go_stays_with_its_reason() -> None:
         (letter(HEADRACE_REPLAYS="x"), {}, "HEADRACE_REPLAYS is no number"),
         (letter(REAL_TOPIC="nonsense"), {}, "REAL_TOPIC names no topic: nonsense"),
         (letter(), {"match": "contains(error, 'x')"}, "match does not apply to it"),
-        (letter(HEADRACE_FORM="Fields"), {}, "it holds an entry (Fields) that no message could be made of"),
+        (letter(REAL_TOPIC="persistent://shop/other/events"), {}, "which is no topic of the bridge: name a target"),
+        (letter(REAL_TOPIC=""), {}, "the bridge has several topics: name a target"),
+        (letter(REAL_TOPIC="", HEADRACE_SOURCE="ValkeyWorker/n/w"), {}, "but of a worker's own list: name a target"),
+        (letter(HEADRACE_FORM="Fields"), {}, "its payload is no entry of a stream"),
+        (letter(HEADRACE_FORM="Other"), {}, "of a form that no replay takes: Other"),
         (letter(HEADRACE_METADATA="CgE="), {}, "it holds the bytes of an entry that no client could read"),
         (letter(), {"target": DEAD}, "it would go to the dead-letter topic again"),
     ):
@@ -93,7 +115,7 @@ def test_p7_a_letter_that_cannot_go_stays_with_its_reason() -> None:
 
 
 def test_the_number_of_topics_is_bounded() -> None:
-    decide = judge(replay(), Matcher(None), TOPIC, DEAD)
+    decide = judge(bridge())
     fates = [decide(letter(REAL_TOPIC=f"{TOPIC}-{number}")).fate for number in range(MOST_TARGETS + 1)]
     assert fates == [Fate.REPLAYED] * MOST_TARGETS + [Fate.FAILED]
     assert decide(letter(REAL_TOPIC=f"{TOPIC}-0")).fate is Fate.REPLAYED

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from headrace.celery.transport.keys import Push
+from headrace.process.letter_properties import CELERY_MESSAGE, FORM
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def record_of(refusal: Refusal, at_millis: int) -> dict[str, Any]:
         "type": "DeadLetter",
         **body,
         "key": None,
-        "properties": {},
+        "properties": {FORM: CELERY_MESSAGE},
         "eventTimeMillis": at_millis,
         "queue": refusal.queue,
         "reason": refusal.reason,
