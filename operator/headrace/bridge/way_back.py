@@ -165,7 +165,7 @@ class WayBack:
                 raise PublishError(f"{parcel.target} did not take a message: {result}")
             elif identity.ledger_id() < 0:
                 # Pulsar confirms what it drops: the letter stays, and the topic tells whether it is there
-                raise PublishError(f"{parcel.target} takes a message for a repetition")
+                raise PublishError(f"{parcel.target}: the broker takes it for a repetition")
             elif (span := first_and_last(identity)) is not None and not arrived(
                 self._client, self._partition(parcel), LETTER, parcel.mark, *span
             ):
