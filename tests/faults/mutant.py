@@ -145,6 +145,14 @@ def name_no_installation() -> None:
         return "everybody"
 
 
+CHECK = "if refusal then\n  return refusal\nend"
+
+
+def take_unchecked() -> None:
+    """The script takes entries before it knows whether it may write them down."""
+    rewrite("cut.lua", {CHECK: ""})
+
+
 def acknowledge_before_running() -> None:
     """A task is acknowledged when it begins."""
 
@@ -169,6 +177,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "acknowledge before running": Mutant(
         acknowledge_before_running, "tasks-prefork", ("children frozen, then all killed",) * 2
     ),
+    "take unchecked": Mutant(take_unchecked, "list-to-pulsar", ("the right to RPUSH revoked",)),
     "name no installation": Mutant(name_no_installation, "list-to-pulsar", ("twin with another Valkey",)),
     "new ids on replay": Mutant(new_ids_on_replay, "stream-to-pulsar", ("killed before the commit",) * 2),
 }

@@ -11,6 +11,7 @@ from typing import Self
 
 from testbed.loopback import HOST
 
+LAST_WORDS_SECONDS = 5.0
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER with no time to linger: closing the socket sends a reset."""
 
@@ -93,23 +94,31 @@ class Proxy:
         self._writers.add(server_writer)
         questions = asyncio.ensure_future(self._pump(reader, server_writer, answers=False))
         answers = asyncio.ensure_future(self._pump(server_reader, writer, answers=True))
-        await asyncio.wait((questions, answers), return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait((questions, answers), return_when=asyncio.FIRST_COMPLETED)
+        if questions not in ended and answers.result():
+            # the server said its last; who is reset now may not have read it yet
+            with contextlib.suppress(OSError):
+                writer.write_eof()
+            await asyncio.wait((questions,), timeout=LAST_WORDS_SECONDS)
         self._abort(writer)
         self._abort(server_writer)
         await asyncio.wait((questions, answers))
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> bool:
+        """Whether the *source* came to its end, orderly."""
         with contextlib.suppress(OSError):
             while data := await source.read(65_536):
                 await self._flowing.wait()
                 if sink.is_closing():
-                    return
+                    return False
                 if answers and self._deaf:
                     self._deaf = False
                     self._reset()
-                    return
+                    return False
                 sink.write(data)
                 await sink.drain()
+            return not sink.is_closing()
+        return False
 
     def _restore(self) -> None:
         self._deaf = False

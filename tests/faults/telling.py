@@ -20,6 +20,8 @@ BRIEF = (0.2, 1.5)
 BRIEF_SHARE = 0.25
 TELL_SECONDS = 10.0
 """How soon it must be told."""
+MUTANT_SECONDS = 20.0
+"""How long a trouble lasts for a mutant that says nothing of it."""
 READY_SECONDS = 60.0
 """How long it may take to be ready again, on a busy machine."""
 MOVING_SECONDS = 4.0
@@ -114,8 +116,10 @@ def has_bridge(scenario: type[Scenario]) -> bool:
 def await_trouble(bed: Bed) -> None:
     """Wait for a random message, and for a bridge that is well: what it says then is of this trouble."""
     bed.await_moment()
-    if not bed.mutant:
-        wait_for(lambda: bed.bridge.get("/readyz")[0] == 200, "the bridge is ready again", READY_SECONDS)
+    wait_for(lambda: bed.bridge.get("/readyz")[0] == 200, "the bridge is ready again", READY_SECONDS)
+    if bed.mutant:
+        # it is not waited for otherwise, and what does nothing yet is refused nothing
+        wait_for(lambda: bed.scenario.moves(bed.bridge), "the mutant moves", READY_SECONDS)
 
 
 def hold(bed: Bed, words: str) -> None:
@@ -123,17 +127,17 @@ def hold(bed: Bed, words: str) -> None:
 
     *words*: a regular expression that a warning of this trouble fits.
     """
-    if bed.mutant or bed.chance.random() < BRIEF_SHARE:
+    if not bed.mutant and bed.chance.random() < BRIEF_SHARE:
         time.sleep(bed.chance.uniform(*BRIEF))
         bed.remark("for a moment")
         return
     watch, progress = Watch(bed.bridge, words), Progress(bed)
-    deadline = time.monotonic() + TELL_SECONDS
+    deadline = time.monotonic() + (MUTANT_SECONDS if bed.mutant else TELL_SECONDS)
     held_up = False
     while (told := watch.told()) is None and time.monotonic() < deadline:
         time.sleep(GLANCE_SECONDS)
         held_up = progress.held_up()
-    if told is None and held_up:
+    if told is None and held_up and not bed.mutant:
         bed.untold += 1
     bed.remark(told or ("untold" if held_up else "moving on"))
     time.sleep(bed.chance.uniform(*BRIEF))

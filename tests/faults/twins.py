@@ -118,6 +118,10 @@ def another_cluster(bed: Bed) -> None:
             client.hset(f"{PREFIX}:watermark", full_name, f"{place}:-1")
             client.hset(f"{PREFIX}:witness", full_name, f"0 {place}:-1:{place}:0123456789abcdef")
     bed.succeed(bed.start(bed.successor_point), bed.successor_point)
+    if not bed.mutant:
+        # the memory of this cluster is gone: while it is not there again, nothing else may go wrong
+        with traffic.pause():
+            wait_for(bed.scenario.drained, "all is read", PATIENCE_SECONDS)
 
 
 def _await_started(one: Headrace) -> None:
