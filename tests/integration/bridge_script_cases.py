@@ -53,7 +53,7 @@ def acquire(client: Client) -> str:
 
 
 def identify(client: Client) -> None:
-    script(client, "identify", in_full=True)(keys=[f"{P}:identity"], args=["uid", 6000, "name"])
+    script(client, "preflight", "identify", in_full=True)(keys=[f"{P}:identity"], args=["uid", 6000, "name"])
 
 
 def claim(client: Client) -> str:

@@ -99,6 +99,7 @@ def test_p1_a_right_that_comes_late_loses_no_message_to_the_deduplication(
 ) -> None:
     spec, command = SINKS[sink]
     rights(client, "resetchannels" if sink == "channel" else f"-{command}")
+    create_subscription(pulsar, topic, SUBSCRIPTION)
     with client.pubsub() as ear:
         ear.subscribe("target")
         running = processes.start("bridge", inward(valkey, pulsar, topic, spec, deduplicate=DEDUPLICATE), secrets=USER)

@@ -197,7 +197,7 @@ def test_p1_p2_a_topic_that_is_made_anew_is_read_whole_however_it_is_laid_out(
     publish(pulsar, topic, keyed("second", 60, 80))
     taken.wait_for(first=40, second=80)
     wait_for(lambda: backlog(pulsar, topic, SUBSCRIPTION) == 0, "all is acknowledged")
-    assert running.get("/readyz")[0] == 200
+    running.wait_until_ready()
     assert running.metric("headrace_bridge_duplicates_dropped_total") == 0
 
 

@@ -10,5 +10,9 @@ end
 if not name or uid ~= ARGV[1] then
   name = ARGV[3]
 end
+must_allow(KEYS[1], 'HSET', KEYS[1], 'name', '')
+if refusal then
+  return refusal
+end
 redis.call('HSET', KEYS[1], 'name', name, 'uid', ARGV[1], 'held-until', string.format('%.0f', now + ARGV[2]))
 return {1, name}

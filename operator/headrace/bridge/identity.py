@@ -36,7 +36,7 @@ class Identity:
     def __init__(self, server: ValkeyServer, prefix: str, uid: str, health: Health, stop: Stop) -> None:
         self._key = f"{prefix}:identity"
         self._uid = uid
-        self._identify: Any = script(server.client(), "identify", in_full=True)
+        self._identify: Any = script(server.client(), "preflight", "identify", in_full=True)
         self._health = health
         self._stop = stop
         self._seldom = Seldom()

@@ -42,7 +42,7 @@ from headrace.bridge.unseen import StoppedError
 from headrace.bridge.valkey_sink import open_store
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
-from headrace.process.permission import NOT_PERMITTED
+from headrace.process.permission import NOT_PERMITTED, is_not_permitted, reason_of
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
@@ -397,9 +397,10 @@ class Inward:
 
     def _away(self, side: str, error: Exception) -> None:
         self._health.connection(side, False)
-        reason = "ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable"
+        unreachable = "ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable"
+        reason = NOT_PERMITTED if is_not_permitted(error) else unreachable
         self._report.failures(self._subscription.label, reason).inc()
-        text = f"{type(error).__name__}: {error}"
+        text = f"{reason_of(error)}: {error}"
         if self._seldom(text):
             _log.warning("%s: %s does not serve us (%s); trying again", self._subscription.label, side, text)
         self._tick()
