@@ -32,18 +32,22 @@ def server_binary() -> Path:
 class Valkey(LoopbackServer):
     """A Valkey server of its own, as `with Valkey(directory) as server:`; its data survives `kill`.
 
-    `port`: a free one when None. `password`: of the default user; none is asked when None.
+    `port`: a free one when None. `password`: of the default user; none is asked when None. `cluster`: whether it is a
+    node of a Valkey Cluster, one that has no slots yet.
     """
 
     name = "valkey"
     start_seconds = 20.0
     stop_seconds = 10.0
 
-    def __init__(self, directory: Path, port: int | None = None, password: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, port: int | None = None, password: str | None = None, *, cluster: bool = False
+    ) -> None:
         super().__init__(directory)
         self.host = HOST
         self.port = port or free_ports(1)[0]
         self.password = password
+        self.cluster_port = free_ports(1)[0] if cluster else None
 
     @property
     def url(self) -> str:
@@ -73,6 +77,8 @@ class Valkey(LoopbackServer):
             "maxmemory-policy noeviction",
             'save ""',
         ]
+        if self.cluster_port is not None:
+            lines += ["cluster-enabled yes", f"cluster-port {self.cluster_port}"]
         if self.password is not None:
             quoted = self.password.replace("\\", "\\\\").replace('"', '\\"')
             lines.append(f'requirepass "{quoted}"')

@@ -71,6 +71,8 @@ class Reason(StrEnum):
     """A Secret, or a key in it, is missing."""
     VALKEY_UNREACHABLE = "ValkeyUnreachable"
     """Valkey does not answer."""
+    CLUSTER_UNSUPPORTED = "ClusterUnsupported"
+    """Valkey is a Valkey Cluster, which Headrace does not support."""
     PULSAR_UNREACHABLE = "PulsarUnreachable"
     """Pulsar's admin API does not answer."""
     BROKER_UNREACHABLE = "BrokerUnreachable"

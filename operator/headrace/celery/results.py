@@ -17,6 +17,7 @@ from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.objects import cached_property
 
+from headrace.celery.transport.cluster import refuse_cluster
 from headrace.process.lua import script_text
 
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss", "valkey-sentinel": "sentinel"}
@@ -72,7 +73,7 @@ class Backend(_States, celery_redis.RedisBackend):
         found = super()._params_from_url(_as_celery_knows(url), defaults)
         if url.startswith("valkeys://"):
             found.setdefault("ssl_cert_reqs", "required")
-        return found
+        return {**found, "redis_connect_func": refuse_cluster}
 
 
 class SentinelBackend(_States, celery_redis.SentinelBackend):
@@ -81,4 +82,4 @@ class SentinelBackend(_States, celery_redis.SentinelBackend):
     def _params_from_url(self, url: str, defaults: dict[str, Any]) -> Any:
         hosts = url.split(self._SERVER_URI_SEPARATOR)
         known = self._SERVER_URI_SEPARATOR.join(map(_as_celery_knows, hosts))
-        return super()._params_from_url(known, defaults)
+        return {**super()._params_from_url(known, defaults), "redis_connect_func": refuse_cluster}

@@ -8,6 +8,9 @@ from typing import Any
 import valkey
 from valkey.exceptions import NoPermissionError, ResponseError
 
+from headrace.api.valkey_cluster import CLUSTER_UNSUPPORTED
+from headrace.process.valkey_cluster import ClusterUnsupportedError
+
 NOT_PERMITTED = "NotPermitted"
 """The reason, wherever one is given."""
 
@@ -29,6 +32,8 @@ def reason_of(error: Exception) -> str:
     """Why a side does not serve us, in one word: Valkey's own, such as WRONGTYPE, or what the library calls it."""
     if is_not_permitted(error):
         return NOT_PERMITTED
+    if isinstance(error, ClusterUnsupportedError):
+        return CLUSTER_UNSUPPORTED
     word = str(error).partition(" ")[0]
     return word if type(error) is ResponseError and word.isalpha() and word.isupper() else type(error).__name__
 

@@ -12,6 +12,7 @@ from valkey.exceptions import ValkeyError
 from headrace.api.connection import ValkeyConnection
 from headrace.process.configuration import Secrets
 from headrace.process.permission import Client
+from headrace.process.valkey_cluster import refuse_cluster
 
 SOCKET_TIMEOUT_SECONDS = 10.0
 """No command of ours blocks for longer; a half-open connection shows after this."""
@@ -62,6 +63,7 @@ class ValkeyServer:
             socket_keepalive=True,
             health_check_interval=25,
             client_name="headrace",
+            valkey_connect_func=refuse_cluster,
             ssl=self.tls,
             **tls,
         )

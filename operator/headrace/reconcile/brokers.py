@@ -29,6 +29,7 @@ from headrace.reconcile.valkey_numbers import ask_valkey
 from headrace.reconcile.verdicts import (
     BrokerAuthenticationFailedError,
     BrokerUnreachableError,
+    ClusterUnsupportedError,
     ValkeyAuthenticationFailedError,
     ValkeyUnreachableError,
 )
@@ -37,6 +38,7 @@ _REFUSALS = (
     PulsarError,
     ValkeyUnreachableError,
     ValkeyAuthenticationFailedError,
+    ClusterUnsupportedError,
     BrokerUnreachableError,
     BrokerAuthenticationFailedError,
 )

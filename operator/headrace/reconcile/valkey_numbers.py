@@ -20,6 +20,7 @@ from headrace.api.connection import ValkeyConnection
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import Resource
 from headrace.api.tls import BadCertificateError, tls_context, tls_problem
+from headrace.api.valkey_cluster import EXPLANATION, is_cluster, speaks_of_cluster
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.api.worker_modes import Mode
 from headrace.reconcile import mode_numbers
@@ -29,7 +30,11 @@ from headrace.reconcile.limits import questions as limit_questions
 from headrace.reconcile.secrets import Credentials
 from headrace.reconcile.snapshot import Numbers
 from headrace.reconcile.valkey_facts import ValkeyFacts, facts_of
-from headrace.reconcile.verdicts import ValkeyAuthenticationFailedError, ValkeyUnreachableError
+from headrace.reconcile.verdicts import (
+    ClusterUnsupportedError,
+    ValkeyAuthenticationFailedError,
+    ValkeyUnreachableError,
+)
 
 _SECONDS = 5.0
 _PORT = 6379
@@ -41,7 +46,8 @@ _Question = tuple[str, ...]
 async def ask_valkey(resource: Resource, credentials: Credentials) -> Numbers:
     """The live numbers of a worker or a bridge.
 
-    Raises ValkeyUnreachableError, ValkeyAuthenticationFailedError. A key of an unexpected type counts as unknown.
+    Raises ValkeyUnreachableError, ValkeyAuthenticationFailedError, ClusterUnsupportedError. A key of an
+    unexpected type counts as unknown.
     """
     if isinstance(resource, ValkeyWorker):
         return await _worker_numbers(resource, credentials)
@@ -152,6 +158,8 @@ async def _ask(
             for question in (*questions, ("INFO",)):
                 pipeline.execute_command(*question)
             *answers, info = await pipeline.execute(raise_on_error=False)
+    except _NodeOfClusterError:
+        raise ClusterUnsupportedError(f"{place} {EXPLANATION}") from None
     except AuthenticationError as error:
         raise ValkeyAuthenticationFailedError(f"{place} refused the credentials: {error}") from None
     except (ValkeyConnectionError, OSError, TimeoutError) as error:
@@ -163,6 +171,8 @@ async def _ask(
     for answer in answers:
         if isinstance(answer, NoPermissionError):
             raise ValkeyAuthenticationFailedError(f"{place} does not let this user count: {answer}")
+        if isinstance(answer, ResponseError) and speaks_of_cluster(str(answer)):
+            raise ClusterUnsupportedError(f"{place} {EXPLANATION}")
     return [None if isinstance(answer, Exception) else answer for answer in answers], facts_of(info)
 
 
@@ -177,6 +187,33 @@ def _refusal(place: str, error: ValkeyError) -> Exception:
 
 def _reason(error: BaseException) -> str:
     return tls_problem(error) or str(error) or type(error).__name__
+
+
+class _NodeOfClusterError(ValkeyError):
+    """The server is a node of a cluster."""
+
+
+async def _refuse_cluster(connection: Connection) -> None:
+    """Set up a connection; raise :class:`_NodeOfClusterError` when the server is a node of a cluster.
+
+    It is also asked when that fails, for a cluster has no other database than 0.
+    """
+    try:
+        await connection.on_connect()
+    except ResponseError:
+        if await _is_cluster(connection):
+            raise _NodeOfClusterError from None
+        raise
+    if await _is_cluster(connection):
+        raise _NodeOfClusterError
+
+
+async def _is_cluster(connection: Connection) -> bool:
+    try:
+        await connection.send_command("HELLO", check_health=False)
+        return is_cluster(await connection.read_response())
+    except ResponseError:
+        return False
 
 
 class _TlsConnection(Connection):
@@ -200,6 +237,7 @@ def _client(connection: ValkeyConnection, namespace: str, credentials: Credentia
         "password": credentials.valkey_password,
         "socket_timeout": _SECONDS,
         "socket_connect_timeout": _SECONDS,
+        "valkey_connect_func": _refuse_cluster,
     }
     if where.scheme != "valkeys":
         return Valkey.from_pool(ConnectionPool(connection_class=Connection, **options))

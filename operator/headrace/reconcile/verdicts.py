@@ -17,6 +17,10 @@ class ValkeyAuthenticationFailedError(Exception):
     """Valkey refused the credentials, or they may not read what the operator counts."""
 
 
+class ClusterUnsupportedError(Exception):
+    """Valkey is a node of a Valkey Cluster."""
+
+
 class BrokerUnreachableError(Exception):
     """The broker that is not Valkey does not answer."""
 
@@ -84,6 +88,7 @@ VERDICTS: Mapping[type[Exception], Verdict] = {
     SecretNotFoundError: Verdict(_CONNECTIONS, Reason.SECRET_NOT_FOUND, retry=False),
     ValkeyUnreachableError: Verdict(_CONNECTIONS, Reason.VALKEY_UNREACHABLE),
     ValkeyAuthenticationFailedError: Verdict(_CONNECTIONS, Reason.AUTHENTICATION_FAILED),
+    ClusterUnsupportedError: Verdict(_CONNECTIONS, Reason.CLUSTER_UNSUPPORTED, stalled=True),
     BrokerUnreachableError: Verdict(_CONNECTIONS, Reason.BROKER_UNREACHABLE),
     BrokerAuthenticationFailedError: Verdict(_CONNECTIONS, Reason.AUTHENTICATION_FAILED),
     pulsar.PulsarUnreachableError: Verdict(_CONNECTIONS, Reason.PULSAR_UNREACHABLE),

@@ -4,6 +4,7 @@ import pytest
 
 from headrace.reconcile.snapshot import Numbers, Snapshot
 from headrace.reconcile.valkey_facts import ValkeyFacts, facts_of
+from headrace.reconcile.verdicts import ClusterUnsupportedError
 from tests.unit.reconcile.bodies import INPUTS, body, live, message, plan, states
 
 GOOD = {"aof_enabled": 1, "maxmemory": 0, "maxmemory_policy": "allkeys-lru", "valkey_version": "9.1.2"}
@@ -47,3 +48,12 @@ def test_what_valkey_does_not_tell_is_unknown() -> None:
     assert states(silent)["Ready"] == ("True", "Succeeded")
     away = plan(Snapshot(made, INPUTS, live(made)))
     assert "ValkeySafe" not in states(away)
+
+
+@pytest.mark.parametrize("kind", ["ValkeyWorker", "PulsarBridge"])
+def test_p8_a_cluster_is_refused_until_somebody_changes_something(kind: str) -> None:
+    made = body(kind)
+    refused = plan(Snapshot(made, INPUTS, live(made), problems=(ClusterUnsupportedError("Valkey is a cluster"),)))
+    for condition in ("ConnectionsReady", "Ready"):
+        assert states(refused)[condition] == ("False", "ClusterUnsupported")
+    assert states(refused)["Stalled"] == ("True", "ClusterUnsupported")

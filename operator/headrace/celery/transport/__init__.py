@@ -21,8 +21,6 @@ class Transport(kombu_redis.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle = Poller()
-        self.knows_server = False
-        """Whether the server was found to be of a kind that this works on."""
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Be part of kombu's event loop."""

@@ -10,11 +10,11 @@ from collections import deque
 from queue import Empty
 from typing import Any
 
-from kombu.exceptions import ChannelError
 from kombu.transport import redis as kombu_redis
 from redis import exceptions
 
 from headrace.celery.transport import letter, refusals, stock
+from headrace.celery.transport.cluster import refuse_cluster
 from headrace.celery.transport.keys import DEFAULT_PREFIX, Keys, parts_of, tag_of
 from headrace.celery.transport.letter import Refusal
 from headrace.celery.transport.message import NotAMessageError, marked, payload_of
@@ -65,21 +65,10 @@ class Channel(kombu_redis.Channel):
         self._name = f"channel {id(self)}"
         super().__init__(*args, **kwargs)
         self._write_letter = letter.writers.get(self.key_prefix) or letter.writer(self.dead_letter_key)
-        try:
-            self._refuse_cluster()
-        except BaseException:
-            self._disconnect_pools()
-            self.connection.cycle.discard(self)
-            raise
 
-    def _refuse_cluster(self) -> None:
-        if self.connection.knows_server:
-            return
-        if self.client.info("cluster").get("cluster_enabled"):
-            raise ChannelError(
-                "A worker's keys would lie on several shards of a Valkey Cluster: use one server, or Sentinel."
-            )
-        self.connection.knows_server = True
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        parameters: dict[str, Any] = super()._connparams(asynchronous=asynchronous)
+        return {**parameters, "redis_connect_func": refuse_cluster}
 
     @property
     def unlimited_batch(self) -> int:
