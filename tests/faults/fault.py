@@ -29,7 +29,7 @@ from tests.faults.outages import (
     valkey_killed,
 )
 from tests.faults.scenario import Point, Scenario
-from tests.faults.troubles import PARTICULAR, TROUBLES, UNMENDED
+from tests.faults.troubles import PARTICULAR, TROUBLES
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,7 @@ def deck(scenario: type[Scenario], points: Mapping[str, Point], chance: random.R
     faults = [Fault(name, strike) for name, strike in strikes.items() if not any(side in name for side in absent)]
     faults += [Fault(name, strike) for name, strike in scenario.deaths.items()]
     if nightly:
-        faults += [
-            Fault(name, trouble.strike)
-            for name, trouble in TROUBLES.items()
-            if name not in UNMENDED and trouble.fits(scenario)
-        ]
+        faults += [Fault(name, trouble.strike) for name, trouble in TROUBLES.items() if trouble.fits(scenario)]
     for step, point in points.items():
         for name, (strike_at, arming) in STEPS.items():
             call = f"{point.call}#{chance.randint(1, point.most)}{arming}"

@@ -5,18 +5,22 @@
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pulsar
 import valkey
 
 from headrace.bridge import scripts
+from headrace.bridge.account import Account
 from headrace.bridge.batch import Batch
+from headrace.bridge.continuity import Continuity, Gap
 from headrace.bridge.cut import Cut, CutStore
 from headrace.bridge.delivery import Delivered, DeliveryStore
 from headrace.bridge.identity import Identity
 from headrace.bridge.inward import Inward
+from headrace.bridge.recognition import Recognition
 from headrace.celery.execution import Execution
 from headrace.cli.main import main
 from tests.integration.deadly import arm
@@ -153,6 +157,57 @@ def take_unchecked() -> None:
     rewrite("cut.lua", {CHECK: ""})
 
 
+MARKING = "if keep_books_first then\n"
+
+
+def mark_before_write() -> None:
+    """The script marks keys as seen before it knows whether it may write the messages."""
+    rewrite(
+        "deliver.lua",
+        {
+            CHECK: "",
+            MARKING: f"for _, once in ipairs(marks) do redis.call('SET', once, '1', 'EX', window) end\n{MARKING}",
+        },
+    )
+
+
+def acknowledge_over_a_gap() -> None:
+    """An acknowledgement passes over what the client did not give out before the message."""
+
+    @instead(Continuity, "gaps")
+    def gaps(original: Callable[..., list[Gap]], self: Continuity, *arguments: Any) -> list[Gap]:
+        original(self, *arguments)
+        return []
+
+
+def ignore_the_end() -> None:
+    """Nobody looks for what the client does not give out where no message comes behind it."""
+
+    @instead(Account, "look")
+    def look(original: Callable[..., Iterator[Batch]], self: Account, **how: Any) -> Iterator[Batch]:
+        return iter(())
+
+
+def believe_the_watermark() -> None:
+    """What lies at or below a position was pushed before, whatever topic the position speaks of."""
+
+    @instead(Recognition, "is_same")
+    def is_same(original: Callable[..., bool], self: Recognition, partition: str) -> bool:
+        return True
+
+    @instead(Recognition, "after_reconnect")
+    def after_reconnect(original: Callable[..., None], self: Recognition, partition: str) -> None:
+        return None
+
+
+def latest_at_each_open() -> None:
+    """A subscription that is missing begins at the end, each time that the consumer connects."""
+
+    @instead(pulsar.Client, "subscribe")
+    def subscribe(original: Callable[..., Any], self: pulsar.Client, *arguments: Any, **how: Any) -> Any:
+        return original(self, *arguments, **{**how, "initial_position": pulsar.InitialPosition.Latest})
+
+
 def acknowledge_before_running() -> None:
     """A task is acknowledged when it begins."""
 
@@ -176,6 +231,13 @@ MUTANTS: Mapping[str, Mutant] = {
     "forget the cut": Mutant(forget_the_cut, "list-to-pulsar", ("killed after the cut",) * 2),
     "acknowledge before running": Mutant(
         acknowledge_before_running, "tasks-prefork", ("children frozen, then all killed",) * 2
+    ),
+    "mark before write": Mutant(mark_before_write, "pulsar-to-stream", ("the right to XADD revoked",)),
+    "acknowledge over a gap": Mutant(acknowledge_over_a_gap, "pulsar-to-list", ("chunked neighbours",)),
+    "ignore the end": Mutant(ignore_the_end, "pulsar-to-list", ("encrypted neighbour at the end",)),
+    "believe the watermark": Mutant(believe_the_watermark, "pulsar-to-list", ("state of another cluster",)),
+    "latest at each open": Mutant(
+        latest_at_each_open, "pulsar-to-list-latest", ("subscription deleted that begins at the end",)
     ),
     "take unchecked": Mutant(take_unchecked, "list-to-pulsar", ("the right to RPUSH revoked",)),
     "name no installation": Mutant(name_no_installation, "list-to-pulsar", ("twin with another Valkey",)),

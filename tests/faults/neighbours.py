@@ -1,34 +1,41 @@
 """What others do beside a bridge while everything runs: who takes its messages, who publishes what it cannot read."""
 
+import itertools
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pulsar
 
+from headrace.bridge.subscription import INCOMPLETE_MESSAGES
 from tests.faults.bed import Bed
 from tests.faults.deaths import Strike
+from tests.faults.network import PATIENCE_SECONDS
 from tests.faults.scenario import LIST, Scenario
 from tests.faults.telling import Fits, await_trouble
 from tests.faults.to_pulsar import ListToPulsar, StreamToPulsar
 from tests.faults.to_valkey import SUBSCRIPTION, PulsarToList, PulsarToStream
-from tests.faults.traffic import key_of
+from tests.faults.traffic import TopicTraffic, key_of
+from tests.integration.dataplane import wait_for
+from tests.integration.raw_producer import RawProducer
 
 STRANGER_SECONDS = (1.0, 3.0)
 BITES = 5
 """How many messages a stranger takes at a time."""
 PAUSE_SECONDS = 0.05
+FLOW_SECONDS = 0.5
 ENCRYPTED = 5
-CHUNKED = 12
-"""More at a time than Pulsar's client puts together by default, 10."""
-CHUNKED_BYTES = 5_300_000
-"""A little more than a broker takes in one piece."""
+CHUNKED = INCOMPLETE_MESSAGES + 8
+"""More at a time than the bridge's client puts together at first."""
+CHUNK_PAUSE_SECONDS = 0.01
+"""So that messages of others lie between chunks."""
+MOVED_SECONDS = 60.0
+MUTANT_SECONDS = 20.0
+"""How long it may take to move what lies at the end."""
 NUMBER_PROPERTY = "number"
 
 
@@ -94,6 +101,27 @@ def subscription_shared(bed: Bed) -> None:
 def encrypted(bed: Bed) -> None:
     """Another producer of the source topic encrypts what it sends; each becomes a dead letter."""
     await_trouble(bed)
+    _send_encrypted(bed)
+
+
+def encrypted_at_the_end(bed: Bed) -> None:
+    """The same, and nothing comes behind it by which it would be missed. It is moved, or told to be held."""
+    await_trouble(bed)
+    assert isinstance(bed.traffic, TopicTraffic)
+    with bed.traffic.pause():
+        wait_for(bed.scenario.drained, "all is read", PATIENCE_SECONDS)
+        _send_encrypted(bed)
+        moved = False
+        with suppress(AssertionError):
+            moved = wait_for(bed.scenario.drained, "all is moved", MUTANT_SECONDS if bed.mutant else MOVED_SECONDS)
+        if not moved:
+            ready = bed.bridge.get("/readyz")[0] == 200
+            bed.untold += ready
+            bed.remark("untold" if ready else "readyz")
+    bed.flow(FLOW_SECONDS)
+
+
+def _send_encrypted(bed: Bed) -> None:
     public, private = key_pair(bed.directory)
     with _client(bed) as client:
         producer = client.create_producer(
@@ -107,26 +135,25 @@ def encrypted(bed: Bed) -> None:
 
 
 def chunked(bed: Bed) -> None:
-    """Other producers of the source topic send large messages, all at once and to one partition: their chunks mix."""
+    """Other producers of the source topic send messages in chunks, more at once than the client puts together: first
+    the first chunks of all, then the second ones."""
     await_trouble(bed)
-    numbers = bed.scenario.ledger.expect(CHUNKED)
-    together = threading.Barrier(CHUNKED)
-
-    def send(number: int) -> None:
-        with _client(bed) as client:  # each over a connection of its own, else their chunks would not mix
-            producer = client.create_producer(
-                f"{bed.servers.topic}-partition-0", batching_enabled=False, chunking_enabled=True
-            )
-            content = _payload(number, CHUNKED_BYTES)
-            together.wait()
-            producer.send(content, partition_key=key_of(number))
-
-    with ThreadPoolExecutor(CHUNKED) as pool:
-        list(pool.map(send, numbers))
+    messages = {number: _payload(number) for number in bed.scenario.ledger.expect(CHUNKED)}
+    with RawProducer(bed.servers.pulsar, f"{bed.servers.topic}-partition-0", f"chunks-{len(bed.story)}") as producer:
+        for part, (number, content) in itertools.product(range(2), messages.items()):
+            half = len(content) // 2
+            piece = content[half:] if part else content[:half]
+            producer.send_chunk(f"chunked-{number}", part, piece, of=2, size=len(content))
+            time.sleep(CHUNK_PAUSE_SECONDS)
+    if not bed.mutant:
+        again = False
+        with suppress(AssertionError):
+            again = wait_for(lambda: "was not put together" in bed.bridge.log(), "it asks once more", MOVED_SECONDS)
+        bed.remark("some at the second try" if again else "all at the first try")
 
 
-def _payload(number: int, size: int = 0) -> bytes:
-    return json.dumps({"id": number, "key": f"n{number}", "pad": "x" * size}).encode()
+def _payload(number: int) -> bytes:
+    return json.dumps({"id": number, "key": f"n{number}"}).encode()
 
 
 def _bites(bed: Bed) -> Iterator[None]:
@@ -183,5 +210,6 @@ NEIGHBOURS: dict[str, tuple[Strike, Fits]] = {
     "sink list consumed": (sink_consumed, _list_sink),
     "subscription shared": (subscription_shared, _source_topic),
     "encrypted neighbour": (encrypted, _source_topic),
+    "encrypted neighbour at the end": (encrypted_at_the_end, _failover),
     "chunked neighbours": (chunked, _failover),
 }

@@ -1,5 +1,6 @@
 """The crash harness in its short form; `make crash-test` is the long one."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,12 +13,14 @@ import pytest
 from tests.faults.__main__ import AT_A_TIME, control, mutants, nightly_kills, plans, total, troubles
 from tests.faults.catalogue import SCENARIOS
 from tests.faults.fault import ANYWHERE, NIGHTLY, STEPS
+from tests.faults.mutant import MUTANTS
 from tests.faults.network import ProxiedPulsar
 from tests.faults.rights import all_but
 from tests.faults.run import Plan, Report, play
 from tests.faults.scenario import Scenario
-from tests.faults.troubles import TROUBLES, UNMENDED
+from tests.faults.troubles import TROUBLES
 from tests.faults.verdict import Found, Ledger, Verdict, compare, ranges, settle
+from tests.integration.dataplane import ROOT
 
 SEED = 1
 KILLS = 30
@@ -99,7 +102,7 @@ def test_every_scenario_comes_to_every_fault_by_night() -> None:
         steps = {f"{fault} {step}" for fault in STEPS for step in scenario.points}
         absent = {"Valkey", "Pulsar"} - scenario.sides
         anywhere = {fault for fault in (*ANYWHERE, *NIGHTLY) if not any(side in fault for side in absent)}
-        fitting = {name for name, trouble in TROUBLES.items() if trouble.fits(scenario)} - UNMENDED
+        fitting = {name for name, trouble in TROUBLES.items() if trouble.fits(scenario)}
         assert dealt[name] == {*anywhere, *scenario.deaths, *steps, *fitting}, name
 
 
@@ -115,9 +118,15 @@ def test_all_keys_but_one_are_allowed() -> None:
 
 def test_every_trouble_is_dealt_once() -> None:
     dealt = [fault.name for plan in troubles(1, ALL) for fault in plan.faults()]
-    assert sorted(dealt) == sorted(set(TROUBLES) - UNMENDED)
+    assert sorted(dealt) == sorted(TROUBLES)
     few = Counter(TROUBLES[fault.name].kind for plan in _troubles() for fault in plan.faults())
     assert set(few.values()) == {TROUBLES_OF_A_KIND}
+
+
+def test_the_page_names_every_trouble_and_every_mutant() -> None:
+    page = (ROOT / "docs" / "crash-tests.md").read_text().partition("## Troubles")[2]
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("|")]
+    assert {name for row in rows for cell in row[1:3] for name in re.findall("`(.+?)`", cell)} == {*TROUBLES, *MUTANTS}
 
 
 @pytest.mark.parametrize("kills", [1, 12, 30, 200, 201])

@@ -43,10 +43,14 @@ def unload_topic(bed: Bed) -> None:
 
 
 def subscription_deleted(bed: Bed) -> None:
-    """The bridge's subscription is deleted by force while messages wait."""
+    """The bridge's subscription is deleted by force while messages wait, for Valkey does not answer."""
     await_trouble(bed)
+    way = bed.network.valkey
+    way.stall()
+    bed.flow(bed.chance.uniform(0.3, 1.0))
     with bed.servers.pulsar.turn():
         delete_subscription(bed.servers.pulsar, bed.servers.topic, SUBSCRIPTION)
+    way.resume()
 
 
 def sink_made_anew(bed: Bed) -> None:

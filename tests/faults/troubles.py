@@ -40,14 +40,6 @@ PARTICULAR: Mapping[str, Trouble] = {
     "the right to RPUSH revoked": Trouble(revoked(command("rpush")), has_bridge, "rights"),
 }
 """Troubles of which nothing is left to chance, for mutants."""
-UNMENDED = frozenset(
-    {
-        "source topic made anew",
-        "state of another cluster",
-        "subscription deleted that begins at the end",
-    }
-)
-"""Those that the bridge does not bear yet: they are played by name alone."""
 
 
 def deal_troubles(
@@ -55,7 +47,7 @@ def deal_troubles(
 ) -> dict[str, list[str]]:
     """Each trouble once, in a scenario that chance chooses, a few in one; at most *most* in a scenario, and at most
     *of_a_kind* of each kind."""
-    names = [name for name in TROUBLES if name not in UNMENDED]
+    names = list(TROUBLES)
     chance.shuffle(names)
     kinds: Counter[str] = Counter()
     dealt: dict[str, list[str]] = {}
