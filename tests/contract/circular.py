@@ -46,6 +46,20 @@ CIRCULAR = [
         "deadLetter.topic must be another topic than sink.pulsar.topic",
         None,
     ),
+    *[
+        ("PulsarBridge", change, "replay.target must be another topic than the dead letters themselves", None)
+        for change in (
+            put("replay", {"id": "1", "from": "DeadLetter", "target": f"{EVENTS}-pricing-DLQ"}),
+            several(
+                put("deadLetter", {"topic": "persistent://a/b/c"}),
+                put("replay", {"id": "1", "from": "DeadLetter", "target": "persistent://a/b/c-partition-1"}),
+            ),
+            several(
+                outward({"key": "orders"}),
+                put("replay", {"id": "1", "from": "DeadLetter", "target": f"{EVENTS}-DLQ"}),
+            ),
+        )
+    ],
     ("HybridPipeline", put("results.topic", EVENTS), "results.topic must be another topic than ingest.topic", None),
     *[
         ("HybridPipeline", change, "failures.deadLetter.topic must be another topic than ingest.topic", None)

@@ -41,6 +41,18 @@ def _apart(topics: str, others: str) -> str:
     return f"{topics}.map(t, {_base('t')}).all(t, {others}.all(o, {_base('o')} != t))"
 
 
+_EFFECTIVE_DEAD_LETTERS = (
+    f"{_FROM_PULSAR} ? {_DEAD_LETTERS} : has(self.deadLetter) && has(self.deadLetter.topic) ? [self.deadLetter.topic]"
+    " : has(self.sink.pulsar) ? [self.sink.pulsar.topic + '-DLQ'] : []"
+)
+
+
+def _returns(spec: Any) -> bool:
+    """Whether a replay brings letters to the topic that it takes them from."""
+    target = spec.replay.target if spec.replay is not None else None
+    return target is not None and base_topic(target) == _dead(spec)
+
+
 def _bases(spec: Any) -> set[str]:
     """The topics that a bridge reads by name."""
     return {base_topic(name) for name in spec.source.pulsar.names} if spec.source.pulsar else set()
@@ -82,6 +94,13 @@ BRIDGE = (
         message="deadLetter.topic must be another topic than sink.pulsar.topic: nobody could tell letters and messages"
         " apart, and a replay would bring letters back to where they lie",
         holds=lambda self: self.sink.pulsar is None or _dead(self) != base_topic(self.sink.pulsar.topic),
+    ),
+    Rule(
+        cel="!has(self.replay) || !has(self.replay.target)"
+        f" || {_apart('[self.replay.target]', f'({_EFFECTIVE_DEAD_LETTERS})')}",
+        message="replay.target must be another topic than the dead letters themselves: a replayed letter would come to"
+        " lie where it was",
+        holds=lambda self: not _returns(self),
     ),
 )
 """Of a PulsarBridge."""
