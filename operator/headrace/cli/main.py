@@ -15,6 +15,7 @@ import yaml
 
 from headrace import __version__
 from headrace.api.crd import KINDS, custom_resource_definition
+from headrace.api.resource_file import UnreadableFileError, documents
 
 CONFIG = Path("/etc/headrace/config.json")
 EX_USAGE = 64
@@ -38,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, what in (("worker", "run a ValkeyWorker's pod"), ("bridge", "run a PulsarBridge's pod")):
         pod = commands.add_parser(name, help=what)
-        pod.add_argument("--config", type=Path, default=CONFIG, help="the resource, as JSON (default: %(default)s)")
+        pod.add_argument(
+            "--config", type=Path, default=CONFIG, help="the resource, as JSON or YAML (default: %(default)s)"
+        )
         pod.set_defaults(run=_worker if name == "worker" else _bridge)
 
     plan = commands.add_parser("plan", help="show what the operator would make of a resource, without a cluster")
@@ -78,9 +81,14 @@ def _bridge(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from headrace.reconcile.offline import plan
 
-    text = sys.stdin.read() if options.filename == "-" else Path(options.filename).read_text()
-    bodies = [body for body in yaml.safe_load_all(text) if body]
-    ours = [body for body in bodies if body.get("kind") in {kind.__name__ for kind in KINDS}]
+    try:
+        content = sys.stdin.buffer.read() if options.filename == "-" else Path(options.filename).read_bytes()
+        bodies = [document.body for document in documents(content)]
+    except (OSError, UnreadableFileError) as error:
+        print(f"headrace plan: {options.filename}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        return EX_USAGE
+    kinds = {kind.__name__ for kind in KINDS}
+    ours = [body for body in bodies if isinstance(body, dict) and body.get("kind") in kinds]
     if not ours:
         names = ", ".join(kind.__name__ for kind in KINDS)
         print(f"headrace plan: {options.filename} holds none of {names}", file=sys.stderr)

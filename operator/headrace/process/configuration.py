@@ -1,4 +1,4 @@
-"""A process's configuration: the resource as JSON, and secrets as files."""
+"""A process's configuration: the resource as JSON or YAML, and secrets as files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-import orjson
-
 from headrace.api.resource import InvalidResourceError, Resource, parse
+from headrace.api.resource_file import UnreadableFileError, the_resource
 from headrace.api.tls import BadCertificateError, tls_context
 from headrace.process.connection_retry import BadConnectionRetryError, configured
 
@@ -35,13 +34,11 @@ def load(model: type[R], path: str | Path) -> R:
     except BadConnectionRetryError as error:
         raise FatalConfigurationError(str(error)) from None
     try:
-        body = orjson.loads(Path(path).read_bytes())
+        body = the_resource(Path(path).read_bytes(), model.__name__)
     except OSError as error:
         raise FatalConfigurationError(f"cannot read the configuration {path}: {error.strerror}.") from None
-    except orjson.JSONDecodeError as error:
-        raise FatalConfigurationError(f"the configuration {path} is not JSON: {error}.") from None
-    if not isinstance(body, dict):
-        raise FatalConfigurationError(f"the configuration {path} is not a JSON object.")
+    except UnreadableFileError as error:
+        raise FatalConfigurationError(f"the configuration {path} cannot be used: {error}.") from None
     try:
         return parse(model, body)
     except InvalidResourceError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from headrace.api.resource_file import UnreadableFileError, the_resource
 
 
 def patch_if_wanted(config: Path) -> None:
@@ -13,8 +14,8 @@ def patch_if_wanted(config: Path) -> None:
     block. So it reads the file as it is; what is wrong with it is said later, when it is parsed.
     """
     try:
-        pool = json.loads(config.read_bytes())["spec"]["celery"]["pool"]
-    except (OSError, ValueError, KeyError, TypeError):
+        pool = the_resource(config.read_bytes(), "ValkeyWorker")["spec"]["celery"]["pool"]
+    except (OSError, UnreadableFileError, KeyError, TypeError):
         return
     if pool == "Gevent":
         from gevent import monkey

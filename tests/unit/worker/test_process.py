@@ -73,9 +73,10 @@ def test_samples_carry_the_resources_labels_unless_they_have_their_own() -> None
     ("content", "message"),
     [
         (None, "cannot read the configuration"),
-        ("{", "is not JSON"),
-        ("[]", "is not a JSON object"),
-        ('{"metadata": {"name": "x"}, "spec": {"valky": 1}}', "spec.valky: unknown field"),
+        ("{", "line 1, column 2: it is no JSON"),
+        ("[]", "line 1: it is no mapping"),
+        ('{"kind": "PulsarBridge"}', "kind must be ValkeyWorker, not PulsarBridge"),
+        ('{"kind": "ValkeyWorker", "metadata": {"name": "x"}, "spec": {"valky": 1}}', "spec.valky: unknown field"),
     ],
 )
 def test_a_bad_configuration_is_named(tmp_path: Path, content: str | None, message: str) -> None:
