@@ -53,6 +53,7 @@ def test_p1_p2_every_event_gives_one_result_or_one_dead_letter(shop: Cluster) ->
 def test_m21_kubectl_get_answers_what_people_ask(shop: Cluster) -> None:
     """Is it working, how much is waiting, what failed."""
     wait_until(lambda: shop.get("hpl", NAME)["status"].get("deadLetters") == 6, "dead letters are counted")
+    wait_until(lambda: shop.get("hpl", NAME)["status"].get("backlog") == 0, "the last ones are counted as worked off")
     row = dict(zip(*(line.split() for line in shop.kubectl("get", "hpl", NAME).splitlines()), strict=False))
     assert (row["READY"], row["BACKLOG"], row["DEAD"]) == ("True", "0", "6")
     stages = shop.get("hpl", NAME)["status"]["stages"]

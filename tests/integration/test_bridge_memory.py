@@ -13,7 +13,7 @@ from tests.integration.dataplane import Headrace, Processes, connections, create
 
 SUBSCRIPTION = "shop"
 MEBIBYTE = 1024 * 1024
-LARGE, COUNT, PARTITIONS = 512 * 1024, 600, 4
+LARGE, COUNT, PARTITIONS = 512 * 1024, 1000, 4
 
 
 @pytest.fixture
@@ -62,4 +62,5 @@ def test_what_is_received_in_advance_takes_a_bounded_part_of_memory(
         while taken < total:
             taken += len(client.lpop("files", 20) or [])
         assert client.llen("files") == 0
-    assert most_resident(running) < (200 if waiting else 320), "MiB"
+    # all of it would be 500 MiB; what comes while the bridge still believes in small ones depends on the machine
+    assert most_resident(running) < (200 if waiting else 400), "MiB"
