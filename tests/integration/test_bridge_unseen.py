@@ -290,3 +290,25 @@ def test_p1_what_was_taken_away_at_the_end_is_told_too(
     wait_for(lambda: entries(valkey) == ["one", "two"], "the next one arrives")
     wait_until_done(pulsar, topic, running)
     assert running.metric("headrace_bridge_missed_total", topic=topic) == 20
+
+
+@pytest.mark.parametrize("kind", ["Shared", "KeyShared"])
+def test_p1_encrypted_messages_of_a_subscription_that_others_share_become_dead_letters_too(
+    valkey: Valkey,
+    pulsar: Pulsar,
+    topic: str,
+    processes: Processes,
+    keys: pulsar_library.CryptoKeyReader,
+    kind: str,
+) -> None:
+    document = bridge(valkey, pulsar, topic, source={"subscriptionType": kind, "receiverQueueSize": 10})
+    running = processes.start("bridge", document).wait_until_ready()
+    with encrypting(pulsar, topic, keys) as secret:
+        for number in range(25):
+            publish(pulsar, topic, [f"plain {number}".encode()])
+            secret.send(b"secret")
+    wait_for(lambda: len(letters(pulsar, topic)) == 25, "what is encrypted becomes dead letters", 120)
+    wait_for(lambda: len(entries(valkey)) == 25, "what is plain arrives", 60)
+    assert sorted(entries(valkey)) == sorted(f"plain {number}" for number in range(25))
+    wait_until_done(pulsar, topic, running)
+    assert running.metric("headrace_bridge_dead_letters_total", reason="Encrypted") == 25

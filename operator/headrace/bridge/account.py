@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import valkey
@@ -108,6 +108,9 @@ class Account:
     def look(self, *, idle: bool, settled: bool) -> Iterator[Batch]:
         """What was not given out at the ends of partitions: see :meth:`Lookout.look`."""
         return self._lookout.look(self._store.marks, idle=idle, settled=settled)
+
+    def acknowledge(self, partition: str, places: Sequence[Place]) -> None:
+        """Nothing: an acknowledgement stands for all before it."""
 
     def ceilings(self) -> dict[str, Place]:
         """For some partitions the entry that must not be acknowledged yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.bridge.batch import Batch, position
@@ -29,9 +29,13 @@ class Pushed:
 class Acknowledgements:
     """Batches in the order of their pushes. The client sends acknowledgements later, and hears no answer."""
 
-    def __init__(self, settlement: Settlement[Pushed], *, individual: bool) -> None:
-        """*individual*: one for each message; else one for each partition, which stands for all before it."""
+    def __init__(
+        self, settlement: Settlement[Pushed], lone: Callable[[str, Sequence[Place]], None], *, individual: bool
+    ) -> None:
+        """*individual*: one for each message; else one for each partition, which stands for all before it. *lone*
+        acknowledges entries of a partition that the client did not give out."""
         self._settlement = settlement
+        self._lone = lone
         self._individual = individual
         self.count = 0
         """Messages that wait for theirs."""
@@ -65,10 +69,16 @@ class Acknowledgements:
         core, settled = consumer._consumer, self._settlement.settled()
         acknowledge = core.acknowledge if self._individual else core.acknowledge_cumulative
         for pushed in settled:
+            lone: dict[str, list[Place]] = {}
             for partition, identity in self._valid(pushed):
+                if self._individual and isinstance(identity, EntryId):
+                    lone.setdefault(partition, []).append((identity.ledger_id(), identity.entry_id()))
+                    continue
                 acknowledge(identity)
                 if not self._individual:
                     self._note(partition, *position(identity))
+            for partition, places in lone.items():
+                self._lone(partition, places)
             self.count -= pushed.count
         return bool(settled)
 

@@ -35,6 +35,20 @@ def within(spans: Sequence[Span], place: Place) -> bool:
     return any(place in span for span in spans)
 
 
+def common(ones: Sequence[Span], others: Sequence[Span]) -> list[Span]:
+    """What lies in spans of both, which are in order and do not overlap."""
+    found: list[Span] = []
+    left = list(others)
+    for one in ones:
+        while left and (left[0].ledger, left[0].last) < (one.ledger, one.first):
+            left.pop(0)
+        for other in left:
+            if (other.ledger, other.first) > (one.ledger, one.last):
+                break
+            found.append(Span(one.ledger, max(one.first, other.first), min(one.last, other.last)))
+    return found
+
+
 @dataclass(frozen=True)
 class Cursor:
     """As it was at one moment."""

@@ -31,11 +31,13 @@ from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
+from headrace.bridge.received_letter import Letters
 from headrace.bridge.recognition import AnotherTopicError, Recognition, UncertainTopicError
 from headrace.bridge.recovery import ReopenError
 from headrace.bridge.remembered import Remembered
 from headrace.bridge.retried import Retried
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
+from headrace.bridge.spread_account import SpreadAccount
 from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
 from headrace.bridge.unseen import StoppedError
@@ -114,7 +116,6 @@ class Inward:
             delivery,
             lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
         )
-        self._unsettled = Acknowledgements(settlement, individual=spread)
         self._health = health
         self._name = f"the loop of {topics.label}"
         self._readers = f"the readers of {topics.label}"
@@ -126,8 +127,18 @@ class Inward:
         self._seldom = Seldom()
         self._backoff = Backoff()
         self._received = self._connected = 0.0
-        self._account: Account | None = None
-        if not spread:
+        self._account: Account | SpreadAccount
+        if spread:
+            self._account = SpreadAccount(
+                source.subscription,
+                source.subscription_type,
+                self._subscription.consumer_name,
+                topics,
+                admin,
+                raw,
+                Letters(bridge),
+            )
+        else:
             self._account = Account(
                 bridge,
                 self._subscription,
@@ -146,6 +157,7 @@ class Inward:
                 self._recognition.is_same,
                 exact=once,
             )
+        self._unsettled = Acknowledgements(settlement, self._account.acknowledge, individual=spread)
 
     def run(self) -> None:
         """Move messages until the stop; every failure of a broker ends in another try."""
@@ -193,8 +205,7 @@ class Inward:
     def _open(self) -> None:
         self._store.load()
         self._health.connection("valkey", True)
-        if self._account:
-            self._account.open()
+        self._account.open()
         self._recognition.prepare()
         self._consumer = self._subscription.open(self._before_opening)
         self._recognition.begin(self._subscription.opened)
@@ -209,13 +220,12 @@ class Inward:
         """Learn of *topics* what must be known before anything of them is received."""
         account, queue = self._account, self._subscription.queue
         for topic in topics:
-            if queue.knows(topic) and (account is None or account.knows(topic)):
+            if queue.knows(topic) and account.knows(topic):
                 continue
             try:
                 internal = self._admin.internal_stats(topic)
                 queue.learn(topic, internal)
-                if account is not None:
-                    account.begin(topic, internal)
+                account.begin(topic, internal)
             except ADMIN_TROUBLE as error:
                 if self._seldom(str(error)):
                     _log.warning("%s: cannot look at what waits there: %s", topic, error)
@@ -257,7 +267,7 @@ class Inward:
             raise ReopenError(f"{self._subscription.label}: its messages have another size than before")
         batch.messages = messages
         self._store.make_sure(batch)
-        if not self._push_all(self._account.whole(batch) if self._account else (batch,)):
+        if not self._push_all(self._account.whole(batch)):
             return
         self._metrics.seconds.observe(time.monotonic() - started)
 
@@ -268,7 +278,7 @@ class Inward:
             self._in_flight(len(part))
             if not self._push(part):
                 return False
-            self._unsettled.add(part, self._account.ceilings() if self._account else None)
+            self._unsettled.add(part, self._account.ceilings())
             self._in_flight(0)
         return True
 
@@ -294,8 +304,7 @@ class Inward:
             _log.warning("%s: what is remembered of it is dropped, and it is read whole", error)
             try:
                 self._store.forget(error.partition)
-                if self._account:
-                    self._account.forget(error.partition)
+                self._account.forget(error.partition)
             except VALKEY_TROUBLE as trouble:
                 self._away("valkey", trouble)
         elif isinstance(error, ReopenError):
@@ -369,9 +378,8 @@ class Inward:
 
     def _look(self) -> None:
         """Deal with what the client does not give out."""
-        if self._account:
-            idle = time.monotonic() - self._received > QUIET_SECONDS
-            self._push_all(self._account.look(idle=idle, settled=not self._unsettled))
+        idle = time.monotonic() - self._received > QUIET_SECONDS
+        self._push_all(self._account.look(idle=idle, settled=not self._unsettled))
 
     def _hold_unknown(self, why: str) -> bool:
         """Wait a little: it is not known what becomes of something. False when the stop came."""

@@ -116,7 +116,7 @@ class Recovery:
                 missed += taken
                 if not taken:
                     self.withheld += entry.messages
-                    found[place] = self._letter(entry, ENCRYPTED, "it is encrypted, and the bridge has no key")
+                    found[place] = encrypted_letter(self._letters, entry)
             elif (chunk := entry.chunk) is None:
                 plain.append(entry)
             elif chunk.uuid != stretch.own:
@@ -158,7 +158,7 @@ class Recovery:
                 ).inc()
                 _log.warning("%s: %s:%s was given out at the second try only", stretch.partition, *entry.place)
             else:
-                found[entry.place] = self._letter(entry, CORRUPT, "the client library cannot read it")
+                found[entry.place] = _letter(self._letters, entry, CORRUPT, "the client library cannot read it")
         return missed
 
     def _whole(self, each: Incomplete) -> Batch:
@@ -175,7 +175,7 @@ class Recovery:
                 raise ReopenError(text.format(each.partition, *each.first), put_more_together=True)
         entry = self._assembled(each)
         self._incomplete.settle(each)
-        return self._letter(entry, BROKEN_CHUNKS, "the client library does not put its chunks together")
+        return _letter(self._letters, entry, BROKEN_CHUNKS, "the client library does not put its chunks together")
 
     def _assembled(self, each: Incomplete) -> RawEntry:
         """All bytes of a message in chunks."""
@@ -189,8 +189,14 @@ class Recovery:
             raise ConnectionResetError("the broker stops before the last chunk")
         return last.holding(b"".join(pieces[number] for number in sorted(pieces)))
 
-    def _letter(self, entry: RawEntry, reason: str, error: str) -> Batch:
-        ledger, number = entry.place
-        _log.warning("%s: %d:%d becomes a dead letter (%s): %s", entry.topic_name(), ledger, number, reason, error)
-        item = self._letters.dead(entry, entry.identity, reason, f"{error}; it lies at {ledger}:{number}.")
-        return Batch([entry.topic_name()], [entry.identity], [item])
+
+def encrypted_letter(letters: Letters, entry: RawEntry) -> Batch:
+    """The dead letter of an entry that is encrypted."""
+    return _letter(letters, entry, ENCRYPTED, "it is encrypted, and the bridge has no key")
+
+
+def _letter(letters: Letters, entry: RawEntry, reason: str, error: str) -> Batch:
+    ledger, number = entry.place
+    _log.warning("%s: %d:%d becomes a dead letter (%s): %s", entry.topic_name(), ledger, number, reason, error)
+    item = letters.dead(entry, entry.identity, reason, f"{error}; it lies at {ledger}:{number}.")
+    return Batch([entry.topic_name()], [entry.identity], [item])

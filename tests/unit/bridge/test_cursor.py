@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.bridge.cursor import Cursor, Span
+from headrace.bridge.cursor import Cursor, Span, common
 
 
 def stats(mark: str, deleted: str, *ledgers: tuple[int, int], current: int = 0) -> dict[str, Any]:
@@ -61,3 +61,13 @@ def test_each_entry_is_on_one_side(mark: int, deleted: list[tuple[int, int]], sp
         for entry in range(each.first, each.last + 1):
             assert any((3, entry) in span for span in (acknowledged if entry in known else rest))
     assert sum(map(len, [*acknowledged, *rest])) == sum(map(len, asked))
+
+
+@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)))
+def test_what_is_common_lies_in_both(ones: set[int], others: set[int]) -> None:
+    def spans(entries: set[int]) -> list[Span]:
+        starts = sorted(entry for entry in entries if entry - 1 not in entries)
+        ends = sorted(entry for entry in entries if entry + 1 not in entries)
+        return [Span(3, first, last) for first, last in zip(starts, ends, strict=True)]
+
+    assert common(spans(ones), spans(others)) == spans(ones & others)
