@@ -13,7 +13,7 @@ from testbed.valkey import Valkey
 from tests.faults.network import PATIENCE_SECONDS, Network, ProxiedPulsar
 from tests.faults.scenario import BEHIND, Scenario, Servers
 from tests.faults.traffic import Traffic
-from tests.integration.dataplane import Headrace, wait_for
+from tests.integration.dataplane import Headrace, permit, wait_for
 
 SHORTEST, LONGEST = 0.1, 0.8
 """How many messages lie between two faults, in seconds of the traffic's rate."""
@@ -120,9 +120,13 @@ class Bed:
             one = self.scenario.start_naive(document, self.directory, point)
         elif self.mutant:
             program = ("tests.faults.mutant", self.mutant, point or "")
-            one = Headrace.start(self.scenario.command, document, self.directory, program=program)
+            one = Headrace.start(
+                self.scenario.command, document, self.directory, secrets=self.servers.secrets, program=program
+            )
         else:
-            one = Headrace.start(self.scenario.command, document, self.directory, deadly=point)
+            one = Headrace.start(
+                self.scenario.command, document, self.directory, secrets=self.servers.secrets, deadly=point
+            )
         self._started.append(one)
         return one
 
@@ -194,6 +198,7 @@ def bed(
     with ExactValkey(directory / "valkey") as server, broker.networks(server) as networks:
         scenario = kind(Servers(server, broker, topic))
         with broker.turn():
+            permit(broker, scenario.servers.role)
             scenario.prepare()
         traffic = scenario.traffic(scenario.naive_rate if control else scenario.rate)
         stage = Bed(scenario, traffic, networks, directory, chance, control=control, mutant=mutant)

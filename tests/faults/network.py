@@ -13,9 +13,12 @@ from testbed.loopback import HOST, free_ports
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.faults.proxy import Proxy
+from tests.integration.pulsar_tokens import guarded
 
 REPLICAS = 2
 """How many replicas of a bridge there are at most, each with a network of its own."""
+HARNESS = "harness"
+"""The role of producers and the harness itself, who bring no token, and may do everything."""
 PATIENCE_SECONDS = 200.0
 """How long a state may take that is sure to come: Pulsar's start takes 5 s, on a busy machine a hundred."""
 
@@ -33,7 +36,7 @@ class ProxiedPulsar(Pulsar):
     """A Pulsar with further ways in, each a proxy, for that many *runs* at a time.
 
     Clients go where the broker's look-up sends them. So each way is a listener of its own, which answers whoever came
-    by it with the address of its proxy.
+    by it with the address of its proxy. Bridges bring a token, and need a permission.
     """
 
     start_seconds = PATIENCE_SECONDS
@@ -53,7 +56,8 @@ class ProxiedPulsar(Pulsar):
         for number, (port, proxy) in enumerate(zip(self._listeners, self._proxies, strict=True)):
             bound.append(f"way{number}:pulsar://{HOST}:{port}")
             advertised.append(f"way{number}:pulsar://{HOST}:{proxy.port}")
-        return (
+        return guarded(HARNESS) + (
+            f"anonymousUserRole={HARNESS}\n"
             # after some time-outs the broker would leave its only bookie alone for half an hour, and make no ledger
             "bookkeeperClientHealthCheckEnabled=false\n"
             f"internalListenerName=straight\nbindAddresses={','.join(bound)}\n"

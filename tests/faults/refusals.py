@@ -1,5 +1,6 @@
 """What Valkey may refuse to anybody while everything runs: full, read-only, busy, a key of another type."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +11,16 @@ import valkey
 
 from tests.faults.bed import Bed
 from tests.faults.deaths import Strike
+from tests.faults.network import PATIENCE_SECONDS
 from tests.faults.scenario import LIST, PREFIX
 from tests.faults.telling import Fits, await_trouble, has_bridge, hold
+from tests.integration.dataplane import wait_for
 
 NOBODY = ("127.0.0.1", "1")
 """A server that is not there."""
 SECONDS_BEFORE_BUSY = 0.1
+NEVER_SECONDS = 100_000
+"""No snapshot is made by itself so soon."""
 
 
 def configured(words: str, **settings: str) -> Strike:
@@ -56,6 +61,38 @@ def busy(bed: Bed) -> None:
             hold(bed, r"BUSY|Timeout|timed out")
         finally:
             client.script_kill()
+
+
+def disk_failing(bed: Bed) -> None:
+    """Valkey cannot write a snapshot, for something is in the way, and takes no writes; then it can."""
+    await_trouble(bed)
+    obstacle = bed.servers.valkey.directory / "dump.rdb"
+    obstacle.unlink(missing_ok=True)
+    (obstacle / "in the way").mkdir(parents=True)
+    with bed.servers.valkey.client() as client:
+        client.config_set("save", f"{NEVER_SECONDS} 1")
+        try:
+            _snapshot(client, "err")
+            hold(bed, r"MISCONF")
+        finally:
+            shutil.rmtree(obstacle)
+            _snapshot(client, "ok")
+            client.config_set("save", "")
+
+
+def _snapshot(client: Any, outcome: str) -> None:
+    """Let it try until the *outcome* is that."""
+
+    def tried() -> bool:
+        state = client.info("persistence")
+        if state["rdb_bgsave_in_progress"] or state["aof_rewrite_in_progress"]:
+            return False
+        if state["rdb_last_bgsave_status"] == outcome:
+            return True
+        client.bgsave()
+        return False
+
+    wait_for(tried, f"the snapshot is {outcome}", PATIENCE_SECONDS)
 
 
 @contextmanager
@@ -116,6 +153,7 @@ REFUSALS: dict[str, tuple[Strike, Fits]] = {
     ),
     "Valkey read-only": (read_only, has_bridge),
     "Valkey busy": (busy, has_bridge),
+    "Valkey's disk failing": (disk_failing, has_bridge),
     "Valkey's scripts forgotten": (scripts_forgotten, has_bridge),
     "a key of another type": (other_type(), has_bridge),
 }

@@ -1,4 +1,4 @@
-"""What can befall the bridge's rights at Valkey: taken from it while it works, and given back."""
+"""What can befall the bridge's rights at Valkey and Pulsar: taken from it while it works, and given back."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ from tests.faults.bed import Bed
 from tests.faults.deaths import Strike
 from tests.faults.scenario import LIST, PREFIX
 from tests.faults.telling import Fits, await_trouble, has_bridge, hold
+from tests.integration.dataplane import forbid, permit, unload
 
 BRIDGE = "default"
 """The user that the bridge is in Valkey; producers and the harness are another."""
@@ -86,10 +87,24 @@ def logged_off(bed: Bed) -> None:
             client.execute_command("ACL", "SETUSER", BRIDGE, "on")
 
 
+def forbidden(bed: Bed) -> None:
+    """Its role may neither produce nor consume at Pulsar; the broker asks when it connects."""
+    await_trouble(bed)
+    servers = bed.servers
+    with servers.pulsar.turn():
+        forbid(servers.pulsar, servers.role)
+        try:
+            unload(servers.pulsar, servers.topic)
+            hold(bed, r"authoriz|permission|permitted|HTTP Error 40[13]")
+        finally:
+            permit(servers.pulsar, servers.role)
+
+
 RIGHTS: dict[str, tuple[Strike, Fits]] = {
     "all rights revoked": (revoked(all_commands), has_bridge),
     "the right to one command revoked": (revoked(one_command), has_bridge),
     "the right to one key revoked": (revoked(one_key), has_bridge),
     "the right to channels revoked": (revoked(no_channels), has_bridge),
     "logged off": (logged_off, has_bridge),
+    "Pulsar's permission revoked": (forbidden, has_bridge),
 }

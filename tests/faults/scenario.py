@@ -16,6 +16,7 @@ from tests.faults.network import PATIENCE_SECONDS, Network, ProxiedPulsar
 from tests.faults.traffic import Traffic
 from tests.faults.verdict import Found, Ledger
 from tests.integration.dataplane import Headrace, resource, wait_for
+from tests.integration.pulsar_tokens import token
 
 NAME = "crash"
 PREFIX = f"headrace:{{test/{NAME}}}"
@@ -41,6 +42,16 @@ class Servers:
     valkey: Valkey
     pulsar: ProxiedPulsar
     topic: str
+
+    @property
+    def role(self) -> str:
+        """Of the run's bridges at Pulsar."""
+        return self.topic.rpartition("/")[2]
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What the run's bridges have below their folder of secrets."""
+        return {"pulsar/token": token(self.role)}
 
 
 class Scenario(ABC):
@@ -131,7 +142,11 @@ class Scenario(ABC):
 
     def _bridge(self, network: Network, source: dict[str, Any], sink: dict[str, Any]) -> dict[str, Any]:
         service_url = f"pulsar://{HOST}:{network.pulsar.port}"
-        pulsar = {"serviceUrl": service_url, "adminUrl": f"http://{HOST}:{network.admin.port}"}
+        pulsar = {
+            "serviceUrl": service_url,
+            "adminUrl": f"http://{HOST}:{network.admin.port}",
+            "auth": {"tokenSecretRef": {"name": "pulsar", "key": "token"}},
+        }
         valkey = {"url": f"valkey://{HOST}:{network.valkey.port}/0"}
         spec = {"source": source, "sink": sink, "valkey": valkey, "pulsar": pulsar}
         document = resource("PulsarBridge", NAME, spec)

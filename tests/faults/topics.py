@@ -1,9 +1,14 @@
 """What can befall the bridge's topic, its policies and its subscription while everything runs."""
 
 import time
+from contextlib import suppress
+from urllib.error import HTTPError
+
+import pulsar
 
 from tests.faults.bed import Bed
 from tests.faults.deaths import Strike
+from tests.faults.network import PATIENCE_SECONDS
 from tests.faults.scenario import Scenario
 from tests.faults.telling import Fits, await_trouble, has_bridge, hold
 from tests.faults.to_pulsar import ListToPulsar
@@ -13,12 +18,14 @@ from tests.integration.dataplane import (
     create_topic,
     delete_subscription,
     delete_topic,
+    expire,
     grow_partitions,
     keep_messages,
     limit_backlog,
     partition_count,
     set_deduplication,
     skip_all,
+    terminate,
     unlimit_backlog,
     unload,
     wait_for,
@@ -27,6 +34,8 @@ from tests.integration.dataplane import (
 MOST_PARTITIONS = 4
 SETTLED_SECONDS = 0.5
 """What has reached the broker is in the topic by then."""
+FLOW_SECONDS = 0.5
+MISSED = "headrace_bridge_missed_total"
 MISSING = r"not.?found|does not exist|missing|not connected|cannot be read"
 
 
@@ -97,6 +106,67 @@ def source_made_anew(bed: Bed) -> None:
             _make_anew(bed, bed.chance.randint(1, MOST_PARTITIONS))
 
 
+def sink_terminated(bed: Bed) -> None:
+    """The sink topic is terminated, and takes nothing any more; then it is deleted, and made anew."""
+    scenario = bed.scenario
+    assert isinstance(scenario, ListToPulsar)
+    await_trouble(bed)
+    with bed.servers.pulsar.turn():
+        terminate(bed.servers.pulsar, bed.servers.topic)
+        hold(bed, r"terminated")
+        scenario.ledger.archive(scenario.found(), scenario.in_flight())
+        delete_topic(bed.servers.pulsar, bed.servers.topic)
+        _make_anew(bed, scenario.partitions)
+
+
+def source_terminated(bed: Bed) -> None:
+    """The source topic is terminated while messages wait, for Valkey does not answer; when all is read, it is deleted,
+    and made anew."""
+    traffic = bed.traffic
+    assert isinstance(traffic, TopicTraffic)
+    await_trouble(bed)
+    way = bed.network.valkey
+    way.stall()
+    bed.flow(bed.chance.uniform(0.1, 0.5))
+    with traffic.pause(), bed.servers.pulsar.turn():
+        terminate(bed.servers.pulsar, bed.servers.topic)
+        way.resume()
+        wait_for(bed.scenario.drained, "all is read", PATIENCE_SECONDS)
+        delete_topic(bed.servers.pulsar, bed.servers.topic)
+        hold(bed, MISSING)
+        _make_anew(bed, bed.chance.randint(1, MOST_PARTITIONS))
+
+
+def expired(bed: Bed) -> None:
+    """Messages expire while the bridge is dead. When it is back it tells of those that it never read."""
+    traffic, broker, topic = bed.traffic, bed.servers.pulsar, bed.servers.topic
+    assert isinstance(traffic, TopicTraffic)
+    await_trouble(bed)
+    # else nobody knows that it would have read them
+    wait_for(lambda: bed.scenario.moves(bed.bridge), "the bridge has read something", PATIENCE_SECONDS)
+    bed.bridge.kill()
+    bed.bury(bed.bridge)
+    bed.flow(FLOW_SECONDS)
+    with traffic.pause(), broker.turn():
+
+        def gone() -> bool:
+            for number in range(partition_count(broker, topic)):
+                with suppress(HTTPError):  # it is at it
+                    expire(broker, f"{topic}-partition-{number}", SUBSCRIPTION)
+            return bed.scenario.drained()
+
+        wait_for(gone, "all expire", PATIENCE_SECONDS)
+        arrived = {message.number for message in bed.scenario.found()}
+        never_read = set(range(1, traffic.accepted + 1)) - arrived
+        bed.scenario.ledger.shared |= never_read
+    bed.succeed(bed.start(bed.successor_point), bed.successor_point)
+    told = not never_read
+    with suppress(AssertionError):
+        told = told or wait_for(lambda: bed.bridge.metric(MISSED) > 0, "it is told", PATIENCE_SECONDS)
+    bed.untold += not told
+    bed.remark(f"{len(never_read)} never read, {'told' if told else 'untold'}")
+
+
 def _make_anew(bed: Bed, partitions: int) -> None:
     bed.remark(f"{partitions} partitions")
     create_topic(bed.servers.pulsar, bed.servers.topic, partitions)
@@ -153,6 +223,10 @@ def _from_pulsar(scenario: type[Scenario]) -> bool:
     return issubclass(scenario, PulsarToList)
 
 
+def _in_order(scenario: type[Scenario]) -> bool:
+    return issubclass(scenario, PulsarToList) and scenario.subscription_type is pulsar.ConsumerType.Failover
+
+
 def _from_latest(scenario: type[Scenario]) -> bool:
     return issubclass(scenario, LatestPulsarToList)
 
@@ -175,6 +249,9 @@ TOPICS: dict[str, tuple[Strike, Fits]] = {
     "subscription deleted that begins at the end": (subscription_deleted, _from_latest),
     "sink topic made anew": (sink_made_anew, _to_pulsar),
     "source topic made anew": (source_made_anew, _from_pulsar),
+    "sink topic terminated": (sink_terminated, _to_pulsar),
+    "source topic terminated": (source_terminated, _from_pulsar),
+    "messages expired": (expired, _in_order),
     "partitions grown": (partitions_grown, _partitioned),
     "deduplication off": (deduplication_off, _to_pulsar),
     "over quota": (over_quota, _to_pulsar),

@@ -26,6 +26,8 @@ MOVED_SECONDS = 60.0
 MUTANT_SECONDS = 10.0
 """How long the twin may take to move what it got."""
 STARTED_SECONDS = 60.0
+REPLACED_SHARE = 0.5
+"""How often the first bridge is killed and started again beside its twin."""
 FOREIGN_SECONDS = 0.5
 """How much lies below a position that is not ours, in seconds of the traffic's rate."""
 REFUSED = r"another resource|another bridge|another cluster"
@@ -78,6 +80,31 @@ def other_valkey(bed: Bed) -> None:
         left, in_flight = _left(server), _in_flight(server)
     ledger.others[:] = [number for number in ledger.others if number not in left - in_flight]
     ledger.shared |= in_flight
+
+
+def other_valkey_inward(bed: Bed) -> None:
+    """A bridge of the same name in another cluster has a Valkey of its own, and the same subscription. It is told so,
+    and takes nothing: neither while the topic is unloaded, nor while the first bridge is replaced."""
+    await_trouble(bed)
+    with ExactValkey(bed.directory / f"valkey-of-a-twin-{len(bed.story)}") as server:
+        document = bed.scenario.document(bed.network)
+        document["metadata"]["uid"] = "of another cluster"
+        document["spec"]["valkey"]["url"] = server.url
+        twin = bed.launch(document)
+        try:
+            _await_started(twin)
+            told = Watch(twin, REFUSED, strict=True).await_told()
+            bed.untold += told is None
+            bed.remark(told or "untold")
+            bed.flow(bed.chance.uniform(0.1, 0.5))
+            unload_topic(bed)
+            bed.flow(bed.chance.uniform(0.3, 1.0))
+            if bed.chance.random() < REPLACED_SHARE:
+                bed.remark("replaced")
+                bed.replace(bed.successor_point)
+        finally:
+            twin.kill()
+        bed.remark(f"{_taken(server)} taken")
 
 
 def made_anew(bed: Bed) -> None:
@@ -142,6 +169,12 @@ def _in_flight(server: Valkey) -> set[int]:
     return {int(number) for entry in entries for number in NUMBER.findall(entry)}
 
 
+def _taken(server: Valkey) -> int:
+    """How much the twin took. It arrived where nobody counts it."""
+    with server.client() as client:
+        return int(client.xlen(LIST) if client.type(LIST) == "stream" else client.llen(LIST))
+
+
 def _left(server: Valkey) -> set[int]:
     """What the twin has not moved."""
     with server.client() as client:
@@ -159,6 +192,10 @@ def _to_pulsar(scenario: Any) -> bool:
     return issubclass(scenario, ListToPulsar)
 
 
+def _from_pulsar(scenario: Any) -> bool:
+    return issubclass(scenario, PulsarToList)
+
+
 def _in_order(scenario: Any) -> bool:
     return issubclass(scenario, PulsarToList) and scenario.subscription_type is pulsar.ConsumerType.Failover
 
@@ -166,6 +203,7 @@ def _in_order(scenario: Any) -> bool:
 TWINS: dict[str, tuple[Strike, Fits]] = {
     "twin with the same Valkey": (same_valkey, has_bridge),
     "twin with another Valkey": (other_valkey, _to_pulsar),
+    "twin with another Valkey and the same subscription": (other_valkey_inward, _from_pulsar),
     "bridge made anew": (made_anew, has_bridge),
     "state of another cluster": (another_cluster, _in_order),
 }

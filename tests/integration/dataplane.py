@@ -159,6 +159,16 @@ def expire(broker: Pulsar, topic: str, name: str) -> None:
     _admin(broker, "POST", f"{admin_path(topic)}/subscription/{name}/expireMessages/1")
 
 
+def permit(broker: Pulsar, role: str) -> None:
+    """Let *role* produce and consume in the namespace `public/default`."""
+    _admin(broker, "POST", f"/admin/v2/namespaces/public/default/permissions/{role}", ["produce", "consume"])
+
+
+def forbid(broker: Pulsar, role: str) -> None:
+    """Take back :func:`permit`. The broker looks again only when somebody connects."""
+    _admin(broker, "DELETE", f"/admin/v2/namespaces/public/default/permissions/{role}")
+
+
 def rewind(broker: Pulsar, topic: str, subscription: str) -> None:
     """Move a subscription's cursor back to the topic's beginning."""
     _admin(broker, "POST", f"{admin_path(topic)}/subscription/{subscription}/resetcursor/0")

@@ -1,8 +1,5 @@
 """A Pulsar that asks who comes: a role's permission is revoked under a bridge at work, and granted again."""
 
-import base64
-import hashlib
-import hmac
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -15,21 +12,11 @@ import pytest
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import Headrace, Processes, connections, resource, wait_for
+from tests.integration.pulsar_tokens import guarded, token
 
-KEY = b"a secret of this test bed alone, and long enough"
 ROLE = "bridge"
 PERMISSION = f"/admin/v2/namespaces/public/default/permissions/{ROLE}"
 TOPIC = "persistent://public/default/guarded"
-
-
-def token(role: str) -> str:
-    """A JSON web token (RFC 7519) of *role*, signed by HMAC-SHA256."""
-
-    def part(content: bytes) -> str:
-        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-    text = f"{part(json.dumps({'alg': 'HS256'}).encode())}.{part(json.dumps({'sub': role}).encode())}"
-    return f"{text}.{part(hmac.new(KEY, text.encode(), hashlib.sha256).digest())}"
 
 
 class GuardedPulsar(Pulsar):
@@ -37,13 +24,7 @@ class GuardedPulsar(Pulsar):
 
     def advertised(self) -> str:
         """The test bed's, and who may come."""
-        return super().advertised() + (
-            "authenticationEnabled=true\nauthorizationEnabled=true\nsuperUserRoles=admin\n"
-            "authenticationProviders=org.apache.pulsar.broker.authentication.AuthenticationProviderToken\n"
-            f"tokenSecretKey=data:;base64,{base64.b64encode(KEY).decode()}\n"
-            "brokerClientAuthenticationPlugin=org.apache.pulsar.client.impl.auth.AuthenticationToken\n"
-            f"brokerClientAuthenticationParameters=token:{token('admin')}\n"
-        )
+        return super().advertised() + guarded("admin")
 
     def admin(self, method: str, path: str, body: object = None) -> None:
         """Call the admin API as `admin`."""
