@@ -312,3 +312,23 @@ def test_p1_encrypted_messages_of_a_subscription_that_others_share_become_dead_l
     assert sorted(entries(valkey)) == sorted(f"plain {number}" for number in range(25))
     wait_until_done(pulsar, topic, running)
     assert running.metric("headrace_bridge_dead_letters_total", reason="Encrypted") == 25
+
+
+@pytest.mark.parametrize("kind", ["Shared", "KeyShared"])
+def test_p1_what_cannot_be_uncompressed_becomes_a_dead_letter_of_a_subscription_that_others_share_too(
+    valkey: Valkey, pulsar: Pulsar, topic: str, processes: Processes, kind: str
+) -> None:
+    document = bridge(valkey, pulsar, topic, source={"subscriptionType": kind})
+    running = processes.start("bridge", document).wait_until_ready()
+    with RawProducer(pulsar, topic, "raw") as producer:
+        producer.send(b"one")
+        producer.send_undecompressible(b"first")
+        producer.send(b"two")
+        producer.send_undecompressible(b"at the end")
+    wait_for(lambda: len(letters(pulsar, topic)) == 2, "they become dead letters", 60)
+    assert sorted(letter.data() for letter in letters(pulsar, topic)) == [b"at the end", b"first"]
+    assert {letter.properties()["HEADRACE_REASON"] for letter in letters(pulsar, topic)} == {"Corrupt"}
+    assert {letter.properties()["REAL_TOPIC"] for letter in letters(pulsar, topic)} == {topic}
+    wait_for(lambda: sorted(entries(valkey)) == ["one", "two"], "what is sound arrives")
+    wait_until_done(pulsar, topic, running)
+    assert running.metric("pulsar_consumer_failures_total", topic=topic, reason="Corrupt") == 2

@@ -9,12 +9,31 @@ from itertools import islice
 from operator import lt
 from typing import cast
 
+from headrace.api.topic import base_topic
 from headrace.bridge.pulsar_library import Message, MessageId
 
 Position = tuple[int, int, int]
 """Ledger, entry, index in the batch: grows along a partition's topic."""
 
 NOWHERE: Position = (-1, -1, -1)
+
+_APART = "|apart"
+
+
+def apart(partition: str) -> str:
+    """The name under which messages of *partition* are pushed that the client acknowledged itself, because it could not
+    read them: the line below which nothing is pushed may have passed them already."""
+    return partition + _APART
+
+
+def topic_of(partition: str) -> str:
+    """The topic, without ``-partition-N``, of a name in a batch."""
+    return base_topic(partition.removesuffix(_APART))
+
+
+def is_apart(partition: str) -> bool:
+    """Whether *partition* is such a name."""
+    return partition.endswith(_APART)
 
 
 def position(identity: MessageId) -> Position:

@@ -14,13 +14,21 @@ import re
 import select
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from functools import cache
+
+from headrace.bridge.cursor import Place
 
 PIPE_BYTES = 1024 * 1024
 READ_BYTES = 64 * 1024
 
 _LINE = re.compile(r"^\S+ \S+ (?P<level>[A-Z]+)\s+\[[^]]*\] (?P<where>\S+) \| (?P<text>.*)$")
 _CONNECTED = re.compile(r"^\[(?P<topic>\S+), (?P<subscription>\S+), \d+\] Created consumer on broker ")
+_DISCARDED = re.compile(
+    r"^\[(?P<topic>\S+), (?P<subscription>\S+), \d+\] Discarding corrupted message at (?P<ledger>\d+):(?P<entry>\d+)"
+)
+MOST_DISCARDED = 10_000
+"""Of a partition: so many are remembered."""
 _QUIET = frozenset({"DEBUG", "INFO"})
 
 _log = logging.getLogger("pulsar")
@@ -43,6 +51,7 @@ class ClientLog:
         self._rest = b""
         self._connections: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._total = 0
+        self._discarded: defaultdict[tuple[str, str], dict[Place, None]] = defaultdict(dict)
         threading.Thread(target=self._run, name="pulsar-log", daemon=True).start()
 
     def total(self) -> int:
@@ -59,6 +68,19 @@ class ClientLog:
         self._read()
         with self._lock:
             return dict(self._connections[subscription])
+
+    def discarded(self, subscription: str, partition: str) -> Collection[Place]:
+        """Entries of the topic *partition* that consumers of *subscription* could not read, and acknowledged."""
+        self._read()
+        with self._lock:
+            return tuple(self._discarded.get((subscription, partition), ()))
+
+    def take_discarded(self, subscription: str) -> dict[str, list[Place]]:
+        """The same by the partition's topic, each once."""
+        self._read()
+        with self._lock:
+            keys = [key for key, places in self._discarded.items() if key[0] == subscription and places]
+            return {key[1]: sorted(self._discarded.pop(key)) for key in keys}
 
     def _run(self) -> None:
         while True:
@@ -81,6 +103,11 @@ class ClientLog:
         if match is None or match["level"] not in _QUIET:
             # the client retries by itself: what it calls an error is a warning to whoever reads our logs
             _log.warning("%s", match["text"] if match else line)
+            if match and (lies := _DISCARDED.match(match["text"])):
+                places = self._discarded[lies["subscription"], lies["topic"]]
+                places[int(lies["ledger"]), int(lies["entry"])] = None
+                if len(places) > MOST_DISCARDED:
+                    del places[next(iter(places))]
         elif connected := _CONNECTED.match(match["text"]):
             self._connections[connected["subscription"]][connected["topic"]] += 1
             self._total += 1

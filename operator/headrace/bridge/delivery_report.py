@@ -6,8 +6,7 @@ import logging
 
 from prometheus_client import Counter
 
-from headrace.api.topic import base_topic
-from headrace.bridge.batch import Batch, Item
+from headrace.bridge.batch import Batch, Item, topic_of
 from headrace.bridge.delivery import OLDER, REDELIVERED, SEEN_KEY, Delivered
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.process.logs import Seldom
@@ -38,26 +37,26 @@ class DeliveryReport:
     def offered(self, batch: Batch) -> None:
         """*batch* is about to be pushed."""
         for partition, reason in batch.reasons():
-            self.failures(base_topic(partition), reason).inc()
+            self.failures(topic_of(partition), reason).inc()
 
     def pushed(self, batch: Batch) -> None:
         """All of *batch* was pushed."""
         for _, reason in batch.reasons():
             self._metrics.dead_letters.labels(reason=reason).inc()
         for partition in batch.passed():
-            self._passed(base_topic(partition))
+            self._passed(topic_of(partition))
 
     def delivered(self, delivered: Delivered) -> None:
         """Valkey took some of a batch."""
         for partition, count in delivered.pushed.items():
-            self._metrics.forwarded.labels(topic=base_topic(partition), status="success").inc(count)
+            self._metrics.forwarded.labels(topic=topic_of(partition), status="success").inc(count)
         for reason, number in delivered.dropped.items():
             metric = self._metrics.passed_over if reason == OLDER else self._metrics.dropped
             metric.labels(reason=reason).inc(number)
             if reason != SEEN_KEY and number and self._seldom(reason):
                 _log.info("%s: %s", self._label, _DROPPED[reason])
         for partition, letter in delivered.refused:
-            self._refused(base_topic(partition), letter)
+            self._refused(topic_of(partition), letter)
         self._metrics.unheard.inc(delivered.unheard)
 
     def _refused(self, topic: str, letter: Item) -> None:

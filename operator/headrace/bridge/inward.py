@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from valkey.exceptions import ResponseError
 
@@ -25,13 +26,13 @@ from headrace.bridge.delivery_report import DeliveryReport
 from headrace.bridge.durability import Settlement
 from headrace.bridge.identity import Identity
 from headrace.bridge.incarnation import Incarnations
+from headrace.bridge.incomplete import IncompleteMessages
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.moved_cursor import went_back
 from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
-from headrace.bridge.received_letter import Letters
 from headrace.bridge.recognition import AnotherTopicError, Recognition, UncertainTopicError
 from headrace.bridge.recovery import ReopenError
 from headrace.bridge.remembered import Remembered
@@ -130,13 +131,18 @@ class Inward:
         self._account: Account | SpreadAccount
         if spread:
             self._account = SpreadAccount(
-                source.subscription,
+                bridge,
                 source.subscription_type,
-                self._subscription.consumer_name,
+                self._subscription,
                 topics,
+                pulsar_client,
                 admin,
                 raw,
-                Letters(bridge),
+                client_log(),
+                IncompleteMessages(self._valkey, prefix),
+                self._prepare,
+                metrics,
+                self._tick,
             )
         else:
             self._account = Account(
@@ -146,7 +152,7 @@ class Inward:
                 pulsar_client,
                 admin,
                 raw,
-                lambda _: (),
+                partial(client_log().discarded, source.subscription),
                 self._valkey,
                 self._store,
                 prefix,

@@ -42,7 +42,7 @@ class BridgeMetrics:
         self.gaps = Counter("headrace_bridge_gaps", "Times when nobody was subscribed to the channels.", **at)
         self.missed = Counter(
             "headrace_bridge_missed",
-            "Entries of source topics that the broker took away before the bridge could read them.",
+            "Entries of source topics that were taken away, or given up by the client, before they were read.",
             ["topic", "reason"],
             **at,
         )

@@ -75,7 +75,7 @@ class Stretch:
 
 
 class Recovery:
-    """For one consumer of a Failover subscription."""
+    """For one consumer of a subscription."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Recovery:
                 missed += taken
                 if not taken:
                     self.withheld += entry.messages
-                    found[place] = encrypted_letter(self._letters, entry)
+                    found[place] = self._encrypted(entry)
             elif (chunk := entry.chunk) is None:
                 plain.append(entry)
             elif chunk.uuid != stretch.own:
@@ -132,8 +132,23 @@ class Recovery:
                 found[each.last] = self._whole(each)
         return Batch.joined([found[place] for place in sorted(found)])
 
+    def each(self, partition: str, entries: Sequence[RawEntry]) -> Batch:
+        """What is moved in the place of *entries*, which nobody else deals with, chunks each by itself. Raises
+        PulsarError."""
+        found: dict[Place, Batch] = {}
+        plain = [entry for entry in entries if not entry.encrypted]
+        for entry in entries:
+            if entry.encrypted:
+                found[entry.place] = self._encrypted(entry)
+        if plain:
+            self._again_or_letters(Stretch(partition, (), (), (), (), ""), plain, found)
+        return Batch.joined([found[place] for place in sorted(found)])
+
+    def _encrypted(self, entry: RawEntry) -> Batch:
+        return self._letter(entry, ENCRYPTED, "it is encrypted, and the bridge has no key")
+
     def missed(self, partition: str, entries: int, reason: str = "") -> None:
-        """The broker took so many *entries* away before they were read. *reason*: one word, where it is known."""
+        """So many *entries* were never read: the broker or the client took them away. *reason*: one word, if known."""
         if entries:
             reason = reason or self._took_away(partition)
             self._metrics.missed.labels(topic=base_topic(partition), reason=reason).inc(entries)
@@ -158,7 +173,7 @@ class Recovery:
                 ).inc()
                 _log.warning("%s: %s:%s was given out at the second try only", stretch.partition, *entry.place)
             else:
-                found[entry.place] = _letter(self._letters, entry, CORRUPT, "the client library cannot read it")
+                found[entry.place] = self._letter(entry, CORRUPT, "the client library cannot read it")
         return missed
 
     def _whole(self, each: Incomplete) -> Batch:
@@ -175,7 +190,7 @@ class Recovery:
                 raise ReopenError(text.format(each.partition, *each.first), put_more_together=True)
         entry = self._assembled(each)
         self._incomplete.settle(each)
-        return _letter(self._letters, entry, BROKEN_CHUNKS, "the client library does not put its chunks together")
+        return self._letter(entry, BROKEN_CHUNKS, "the client library does not put its chunks together")
 
     def _assembled(self, each: Incomplete) -> RawEntry:
         """All bytes of a message in chunks."""
@@ -189,14 +204,8 @@ class Recovery:
             raise ConnectionResetError("the broker stops before the last chunk")
         return last.holding(b"".join(pieces[number] for number in sorted(pieces)))
 
-
-def encrypted_letter(letters: Letters, entry: RawEntry) -> Batch:
-    """The dead letter of an entry that is encrypted."""
-    return _letter(letters, entry, ENCRYPTED, "it is encrypted, and the bridge has no key")
-
-
-def _letter(letters: Letters, entry: RawEntry, reason: str, error: str) -> Batch:
-    ledger, number = entry.place
-    _log.warning("%s: %d:%d becomes a dead letter (%s): %s", entry.topic_name(), ledger, number, reason, error)
-    item = letters.dead(entry, entry.identity, reason, f"{error}; it lies at {ledger}:{number}.")
-    return Batch([entry.topic_name()], [entry.identity], [item])
+    def _letter(self, entry: RawEntry, reason: str, error: str) -> Batch:
+        ledger, number = entry.place
+        _log.warning("%s: %d:%d becomes a dead letter (%s): %s", entry.topic_name(), ledger, number, reason, error)
+        item = self._letters.dead(entry, entry.identity, reason, f"{error}; it lies at {ledger}:{number}.")
+        return Batch([entry.topic_name()], [entry.identity], [item])

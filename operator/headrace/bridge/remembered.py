@@ -13,7 +13,7 @@ from typing import Any
 
 import valkey
 
-from headrace.bridge.batch import Position
+from headrace.bridge.batch import Position, apart
 from headrace.bridge.incarnation import Witness
 from headrace.bridge.scripts import script
 
@@ -112,6 +112,7 @@ class Remembered:
         """The partition's topic is another one than that of *epoch*: drop all but that; unless another replica did."""
         keys = [self.watermark, self.witness, self.beginning, self.ids(partition)]
         self._forget(keys=keys, args=[partition, epoch])
+        self._client.delete(self.ids(apart(partition)))
 
     def _read(self, key: str) -> dict[str, str]:
         found: Any = self._client.hgetall(key)

@@ -40,6 +40,8 @@ def bridge_alerts(bridge: PulsarBridge) -> tuple[Alert, ...]:
     ]
     if bridge.spec.source.valkey and bridge.spec.source.valkey.pub_sub:
         alerts.append(_messages_lost(bridge))
+    if source:
+        alerts.append(_messages_missed(bridge))
     if effective_replicas(bridge):
         alerts += [
             backlog_growing(bridge, "HeadraceBridgeBacklogGrowing", "messages"),
@@ -134,6 +136,19 @@ def _messages_lost(bridge: PulsarBridge) -> Alert:
         summary=f"PulsarBridge {_name(bridge)} lost messages of its channels",
         description="In ten minutes {{ with $labels.reason }}{{ $value | humanize }} messages were dropped: {{ . }}"
         "{{ else }}nobody was subscribed for a while{{ end }}.",
+    )
+
+
+def _messages_missed(bridge: PulsarBridge) -> Alert:
+    """The broker took entries away before the bridge read them, or the client gave them up."""
+    return Alert(
+        name="HeadraceBridgeMessagesMissed",
+        severity="warning",
+        expression=risen(own("headrace_bridge_missed_total", bridge)),
+        for_seconds=0,
+        summary=f"PulsarBridge {_name(bridge)} never read messages of its topics",
+        description="In ten minutes {{ $value | humanize }} entries of {{ $labels.topic }} were gone unread:"
+        " {{ $labels.reason }}.",
     )
 
 

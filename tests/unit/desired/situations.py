@@ -252,6 +252,24 @@ SITUATIONS = [
         },
         at="30m",
     ),
+    case(
+        "HeadraceBridgeMessagesMissed",
+        "ingest",
+        "some expired, and others were skipped right after the start",
+        {
+            own("headrace_bridge_missed_total", "ingest", topic="t", reason="Expired"): "0x10 7x30",
+            own("headrace_bridge_missed_total", "ingest", topic="t", reason="Skipped"): "_x10 1x30",
+        },
+        at="5m",
+        firing=2,
+    ),
+    quiet(
+        "HeadraceBridgeMessagesMissed",
+        "ingest",
+        "long ago",
+        {own("headrace_bridge_missed_total", "ingest", topic="t", reason="Expired"): "0x4 7x200"},
+        at="30m",
+    ),
     # dead letters
     case(
         "HeadraceBridgeDeadLetters",
