@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION
 from testbed.loopback import HOST, free_ports
 from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
@@ -18,6 +19,7 @@ from tests.integration.dataplane import (
     Processes,
     backlog,
     connections,
+    create_subscription,
     create_topic,
     keep,
     publish,
@@ -205,3 +207,76 @@ def test_p1_p8_another_cluster_behind_the_same_address_is_noticed_while_the_brid
     assert running.metric("pulsar_consumer_failures_total", topic=name, reason="TopicReplaced") == 1
     publish(second, name, numbered("second", more, more + 5))
     wait_for(lambda: arrived(valkey)["second"] == list(range(more + 5)), "it goes on")
+
+
+def bury(broker: Pulsar, letters: str, topic: str, where: str, count: int) -> None:
+    """Letters of *topic*, one by one as bridges write them."""
+    create_subscription(broker, letters, DEAD_LETTER_SUBSCRIPTION)
+    marks = {"REAL_TOPIC": topic, "HEADRACE_REASON": "Timeout", "HEADRACE_ATTEMPTS": "1"}
+    publish(broker, letters, numbered(where, 0, count), batched=False, properties=marks)
+
+
+def replaying(valkey: Valkey, broker: Pulsar, topic: str, letters: str, identity: str, **replay: Any) -> dict[str, Any]:
+    document = bridge(valkey, broker, topic)
+    document["spec"] |= {
+        "deadLetter": {"topic": letters},
+        "replay": {"id": identity, "from": "DeadLetter", **replay},
+    }
+    return document
+
+
+def phase(valkey: Valkey, identity: str) -> str:
+    with valkey.client() as client:
+        return str(client.hget(f"headrace:{{test/events}}:replay:{identity}", "phase"))
+
+
+def test_p1_letters_that_bear_the_names_of_replayed_ones_go_back_too(
+    valkey: Valkey, first: Pulsar, second: Pulsar, stem: str, processes: Processes
+) -> None:
+    topic, letters = alike((first, second), stem), alike((first, second), f"{stem}-letters")
+    for broker, where, count in ((first, "first", 5), (second, "second", 8)):
+        bury(broker, letters, topic, where, count)
+    running = processes.start("bridge", replaying(valkey, first, topic, letters, "a"))
+    wait_for_numbers(valkey, first=5)
+    wait_for(lambda: phase(valkey, "a") == "Completed", "it is over")
+    assert running.stop() == 0
+    processes.start("bridge", replaying(valkey, second, topic, letters, "b"))
+    wait_for_numbers(valkey, first=5, second=8)
+    wait_for(lambda: backlog(second, letters, DEAD_LETTER_SUBSCRIPTION) == 0, "all is acknowledged")
+
+
+@pytest.mark.parametrize("more", [3, 60])
+def test_p1_p8_a_run_whose_dead_letters_are_others_ends_and_says_so(
+    valkey: Valkey, first: Pulsar, second: Pulsar, stem: str, processes: Processes, more: int
+) -> None:
+    topic, letters = alike((first, second), stem), alike((first, second), f"{stem}-letters")
+    for broker, where, count in ((first, "first", 30), (second, "second", more)):
+        bury(broker, letters, topic, where, count)
+    running = processes.start("bridge", replaying(valkey, first, topic, letters, "a", ratePerSecond=2))
+    wait_for(lambda: len(arrived(valkey).get("first", [])) > 3, "some went back")
+    assert running.stop() == 0
+    moved = processes.start("bridge", replaying(valkey, second, topic, letters, "a", ratePerSecond=2))
+    wait_for(lambda: phase(valkey, "a") == "Failed", "it ends")
+    assert f"{letters} was made anew, or is that of another Pulsar cluster, since the run began" in moved.log()
+    assert backlog(second, letters, DEAD_LETTER_SUBSCRIPTION) == more
+    assert moved.stop() == 0
+    processes.start("bridge", replaying(valkey, second, topic, letters, "b"))
+    wait_for(lambda: arrived(valkey).get("second") == list(range(more)), "all go back")
+
+
+def test_p1_messages_of_two_clusters_with_one_id_are_two_tasks(
+    valkey: Valkey, first: Pulsar, second: Pulsar, stem: str, processes: Processes
+) -> None:
+    topic = alike((first, second), stem)
+    for broker, where in ((first, "first"), (second, "second")):
+        fill(broker, topic, where, 5)
+        create_subscription(broker, topic, SUBSCRIPTION)
+        document = bridge(valkey, broker, topic)
+        document["spec"]["sink"] = {"valkey": {"celery": {"task": "shop.price", "queue": LIST}}}
+        running = processes.start("bridge", document)
+        wait_for(lambda broker=broker: backlog(broker, topic, SUBSCRIPTION) == 0, "all are tasks")  # type: ignore[misc]
+        assert running.stop() == 0
+    with valkey.client() as client:
+        heads = [json.loads(entry)["headers"] for entry in client.lrange(LIST, 0, -1)]
+    assert len({head["headrace"]["messageId"] for head in heads}) == 5
+    assert len({head["id"] for head in heads}) == 10

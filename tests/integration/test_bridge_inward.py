@@ -110,7 +110,9 @@ def test_celery_envelopes_bring_identity_and_origin(
     headers = envelope["headers"]
     origin = headers["headrace"]
     assert headers["task"] == "shop.price"
-    assert headers["id"] == str(uuid.uuid5(uuid.NAMESPACE_URL, f"{topic}|{origin['messageId']}"))
+    assert headers["id"] == str(
+        uuid.uuid5(uuid.NAMESPACE_URL, f"{topic}|{origin['messageId']}|{origin['publishTimeMillis']}")
+    )
     assert (headers["traceparent"], headers["tracestate"]) == ("00-abc", "a=1")
     assert (origin["topic"], origin["key"], origin["properties"]) == (topic, "key", properties)
     assert envelope["properties"]["delivery_tag"] == headers["id"]

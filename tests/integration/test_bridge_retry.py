@@ -99,7 +99,11 @@ def test_p7_a_refused_message_waits_and_is_tried_again_as_java_would(
     # the task is the one that it would have been at once
     head = tasks(valkey)["b"]["headers"]
     assert head["headrace"]["topic"] == topic
-    assert head["id"] == str(uuid.uuid5(uuid.NAMESPACE_URL, f"{topic}|{head['headrace']['messageId']}"))
+    assert head["id"] == str(
+        uuid.uuid5(
+            uuid.NAMESPACE_URL, f"{topic}|{head['headrace']['messageId']}|{head['headrace']['publishTimeMillis']}"
+        )
+    )
     for name in (topic, retry_topic):
         wait_for(lambda name=name: backlog(pulsar, name, SUBSCRIPTION) == 0, "all is acknowledged", 40)  # type: ignore[misc]
     assert running.metric("headrace_bridge_retries_total", reason=REASON) >= 3

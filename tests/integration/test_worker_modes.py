@@ -354,7 +354,7 @@ def test_the_operator_counts_what_waits_and_what_is_at_work(valkey: Valkey, proc
             found = numbers(place)
             assert (found.backlog, found.in_flight, found.queues) == (3 - at_work, at_work, ((KEY, 3 - at_work),))
             assert (found.outbox, found.dead_letters) == (0, 0)
-        client.lpush(f"{PREFIX}:received", "4:newshello")
+        client.lpush(f"{PREFIX}:channels:received", "4:newshello")
         assert (numbers("channel").backlog, numbers("channel").queues) == (1, ())
 
 

@@ -214,6 +214,15 @@ class TopicStatus(ApiModel):
     """Whether this resource made it."""
 
 
+class SubscriptionStatus(ApiModel):
+    """One subscription."""
+
+    topic: str
+    """`persistent://TENANT/NAMESPACE/TOPIC`."""
+    name: str
+    """Its name."""
+
+
 class ReplayPhase(StrEnum):
     """Where a replay is."""
 
@@ -268,6 +277,13 @@ class PulsarBridgeStatus(WorkloadStatus):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """Each topic."""
+    subscriptions: tuple[SubscriptionStatus, ...] = Field(
+        default=(),
+        max_length=128,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["topic", "name"]},
+    )
+    """Subscriptions that stand or stood. One of them that goes is made again at the topic's beginning:
+    `initialPosition: Latest` counts once."""
 
 
 class StageStatus(ApiModel):

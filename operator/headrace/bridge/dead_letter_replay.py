@@ -95,36 +95,37 @@ class DeadLetterReplay:
     def _take(self, name: str, letters: DeadLetters, found: list[Found]) -> int:
         """Deal with *found*; returns how many were replayed."""
         at = self._run.position(name)
-        known = self._run.remembered([each.name for each in found])
-        letters.acknowledge([each for each in found if each.name in known])
+        known = self._run.remembered([each.identity for each in found])
+        letters.acknowledge([each for each in found if each.identity in known])
         fresh = [each for each in found if each.position > at]
         if not fresh:
             return 0
         judged = self._judged(fresh, known)
         going = [pair for pair in judged if pair[1].message is not None]
         refused = {} if self._replay.dry_run else self._send(name, going)
-        arrived = [] if self._replay.dry_run else [each for each, _ in going if each.name not in refused]
+        arrived = [] if self._replay.dry_run else [each for each, _ in going if each.identity not in refused]
         counts = Counter(judgement.fate for _, judgement in judged)
         counts[Fate.REPLAYED] -= len(refused)
         counts[Fate.FAILED] += len(refused)
         self._run.settle(
             name,
             judged[-1][0].position,
-            [each.name for each in arrived],
+            [each.identity for each in arrived],
             matched=counts[Fate.REPLAYED],
             skipped=counts[Fate.SKIPPED],
             failed=counts[Fate.FAILED],
         )
         letters.acknowledge(arrived)
         problems = [judgement.problem for _, judgement in judged if judgement.problem]
-        self._tell(counts, len(arrived), [*problems, *(f"{letter} stays: {why}." for letter, why in refused.items())])
+        problems += [f"{each.name} stays: {refused[each.identity]}." for each, _ in going if each.identity in refused]
+        self._tell(counts, len(arrived), problems)
         return len(arrived)
 
     def _send(self, partition: str, going: list[tuple[Found, Judgement]]) -> dict[str, str]:
-        """Send letters, and return when all is known of them: why some will not arrive, by name."""
+        """Send letters, and return when all is known of them: why some will not arrive, by identity."""
         if not going:
             return {}
-        names = {f"{partition}|{each.name}": each.name for each, _ in going}
+        names = {f"{partition}|{each.identity}": each.identity for each, _ in going}
         self._run.depart(
             [Departure(mark, name, one.target) for (mark, name), (_, one) in zip(names.items(), going, strict=True)]
         )
@@ -140,7 +141,7 @@ class DeadLetterReplay:
         room = self._replay.limit - self._run.done if self._replay.limit is not None else None
         judged: list[tuple[Found, Judgement]] = []
         for each in fresh:
-            judgement = Judgement(Fate.REPLAYED) if each.name in known else self._judgement(each)
+            judgement = Judgement(Fate.REPLAYED) if each.identity in known else self._judgement(each)
             judged.append((each, judgement))
             if room is not None and judgement.message is not None:
                 room -= 1

@@ -9,6 +9,7 @@ from typing import Self
 
 from headrace.api.topic import base_topic
 from headrace.bridge.batch import Position, position
+from headrace.bridge.incarnation import Witness
 from headrace.bridge.letter import Letter
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError, core
 from headrace.bridge.retried import message_id
@@ -46,6 +47,11 @@ class Found:
     def name(self) -> str:
         """``ledger:entry:partition``, with the index for one of a batch."""
         return message_id(self.message.message_id())
+
+    @property
+    def identity(self) -> str:
+        """Its name with a digest: a topic that was made anew gives names a second time."""
+        return f"{self.name}#{Witness.of(self.message).digest}"
 
 
 class DeadLetters:

@@ -18,13 +18,14 @@ _ESCAPES = tuple((byte, orjson.dumps(byte.decode())[1:-1]) for byte in (b"\\", b
 
 
 def task_ids(topic: str) -> Callable[[str], str]:
-    """A function that gives ``uuid5(NAMESPACE_URL, "<topic>|<message id>")`` of a message id: a redelivered message
-    becomes the same task."""
+    """A function that gives ``uuid5(NAMESPACE_URL, "<topic>|<message>")`` of what names a message: its id and the time
+    of publishing, for a topic that was made anew gives ids a second time. A redelivered message becomes the same task.
+    """
     seed = hashlib.sha1(_NAMESPACE_URL + f"{topic}|".encode(), usedforsecurity=False)
 
-    def task_id(message_id: str) -> str:
+    def task_id(message: str) -> str:
         digest = seed.copy()
-        digest.update(message_id.encode())
+        digest.update(message.encode())
         text = digest.hexdigest()
         return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 

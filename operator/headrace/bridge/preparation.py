@@ -205,6 +205,7 @@ def _task_entry(task: str, queue: str, replay: str) -> _ToEntry:
             "key": message.partition_key() or None,
             "properties": properties,
             "eventTimeMillis": message.event_timestamp(),
+            "publishTimeMillis": (published := message.publish_timestamp()),
         }
         if journey:
             noted["replays"] = journey.get(REPLAYS)
@@ -213,6 +214,6 @@ def _task_entry(task: str, queue: str, replay: str) -> _ToEntry:
         for trace in TRACE:
             if trace in properties:
                 headers += b',"%s":%s' % (trace.encode(), orjson.dumps(properties[trace]))
-        return envelope(task_id(name + again), payload, headers)
+        return envelope(task_id(f"{name}|{published}{again}"), payload, headers)
 
     return entry

@@ -254,5 +254,5 @@ class Reception:
 def _is_ours(channel: bytes, payload: bytes) -> bool:
     """Marks, and notifications about keys of ours: who moves them makes more of them without end."""
     if channel.startswith(OURS):
-        return b"}:received-marks:" in channel
+        return b":received-marks:" in channel
     return OURS in channel or payload.startswith(OURS)

@@ -153,7 +153,7 @@ class _Run:
         for each in found:
             if self._limit is not None and self.report.replayed + len(done) + len(parcels) >= self._limit:
                 break
-            mark = f"{name}|{each.name}"
+            mark = f"{name}|{each.identity}"
             if mark in self._landed:
                 done.append(each)
             elif (message := self._processed(each)) is not None:

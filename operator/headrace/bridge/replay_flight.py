@@ -29,7 +29,7 @@ class Departure:
     mark: str
     """What its message says it was made of."""
     name: str
-    """Its id."""
+    """Its identity: what is remembered when it arrived."""
     target: str
     """The topic that it goes to."""
 

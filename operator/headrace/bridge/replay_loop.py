@@ -6,7 +6,7 @@ import logging
 import time
 
 from headrace.api.bridge_sink import Compression
-from headrace.api.pulsar_bridge import PulsarBridge
+from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge
 from headrace.api.replay import Replay, ReplayOrigin, ReplayState
 from headrace.api.status import ReplayPhase
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin, TopicMissingError
@@ -22,6 +22,7 @@ from headrace.bridge.remembered import ReplayMemory
 from headrace.bridge.replay_flight import Flight, Flights
 from headrace.bridge.replay_lines import ReplayLines
 from headrace.bridge.replay_run import ENDED, OutOfStepError, RunStore, UnrunnableError
+from headrace.bridge.replay_topics import ReplayTopics
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.valkey_sink import open_store
@@ -177,23 +178,36 @@ class ReplayLoop:
 
     def _proceed(self, replay: Replay, run: RunStore) -> None:
         self._metrics.replay_running.set(1)
-        work = self._open(replay, run)
+        try:
+            self._carry_out(replay, run)
+        except UnrunnableError as error:
+            run.end(ReplayPhase.FAILED, str(error))
+            _log.error("replay %s: %s", replay.id, error)
+
+    def _carry_out(self, replay: Replay, run: RunStore) -> None:
+        work, topics = self._open(replay, run), self._topics(replay)
         if run.ends:
+            topics.check(run)
             run.note(phase=ReplayPhase.RUNNING)
         else:
-            try:
-                run.begin(work.ends())
-            except UnrunnableError as error:
-                run.end(ReplayPhase.FAILED, str(error))
-                _log.error("replay %s: %s", replay.id, error)
-                return
+            ends = work.ends()
+            run.begin(ends, topics.witnesses(ends))
         _log.info("replay %s: going on; %d replayed so far", replay.id, run.count("replayed"))
         if work.run():
+            # the client connects again by itself, perhaps to another topic
+            topics.check(run)
             run.end(ReplayPhase.COMPLETED, complaint := work.complaint())
             if complaint:
                 _log.warning("replay %s: %s", replay.id, complaint)
             counts = ", ".join(f"{run.count(name)} {name}" for name in ("replayed", "skipped", "failed"))
             _log.info("replay %s: completed: %s", replay.id, counts)
+
+    def _topics(self, replay: Replay) -> ReplayTopics:
+        source = self._bridge.spec.source.pulsar
+        letters = replay.origin is ReplayOrigin.DEAD_LETTER
+        return ReplayTopics(
+            self._pulsar, source.subscription if source is not None and not letters else DEAD_LETTER_SUBSCRIPTION
+        )
 
     def _open(self, replay: Replay, run: RunStore) -> DeadLetterReplay | PositionReplay:
         rest = (replay, run, self._pulsar, self._admin)

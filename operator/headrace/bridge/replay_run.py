@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from headrace.api.replay import Replay
 from headrace.api.status import ReplayPhase
 from headrace.bridge.batch import NOWHERE, Position
+from headrace.bridge.incarnation import Witness
 from headrace.bridge.replay_flight import Departure, Flights
 
 LAST_INDEX = 2**31 - 1
@@ -97,9 +98,15 @@ class RunStore:
         text = self._fields.get(f"at {partition}")
         return parse_position(text) if text else NOWHERE
 
-    def begin(self, ends: Mapping[str, Position]) -> None:
-        """The run starts, and will end at *ends*."""
+    def witness(self, partition: str) -> Witness | None:
+        """The message at the end of *partition*, by which its topic is known again; None when there was none."""
+        text = self._fields.get(f"witness {partition}")
+        return Witness.parse(text) if text else None
+
+    def begin(self, ends: Mapping[str, Position], witnesses: Mapping[str, Witness]) -> None:
+        """The run starts, and will end at *ends*, where the messages *witnesses* lie."""
         marks = {f"end {name}": encode_position(position) for name, position in ends.items()}
+        marks |= {f"witness {name}": witness.encode() for name, witness in witnesses.items()}
         self.note(started=_now(), phase=ReplayPhase.RUNNING, message="", **marks)
 
     def end(self, phase: ReplayPhase, message: str = "") -> None:

@@ -13,9 +13,9 @@ from valkey.exceptions import ResponseError
 from headrace.api.topic import InitialPosition
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.api.worker_modes import Polling, ScoreUnit, Stream
-from headrace.bridge.reception import received_key
 from headrace.bridge.scripts import script
 from headrace.handlers import reading
+from headrace.handlers.reception import received_key
 from headrace.handlers.reservations import HERE, Kind
 
 SILENT_MILLISECONDS = 60_000
@@ -54,7 +54,7 @@ def place_of(worker: ValkeyWorker) -> Place:
     if spec.polling is not None:
         return Polled.of(spec.polling, f"{prefix}:polled")
     assert spec.pub_sub is not None
-    return Polled("list", received_key(prefix), f"{prefix}:polled", reading.published(spec.pub_sub.format))
+    return Polled("list", received_key(worker), f"{prefix}:polled", reading.published(spec.pub_sub.format))
 
 
 class Polled:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 from valkey.exceptions import ValkeyError
 
+from headrace.api.valkey_worker import ValkeyWorker
 from headrace.api.worker_modes import PubSub
+from headrace.bridge import reception as bridge_reception
 from headrace.bridge.lease import Lease
-from headrace.bridge.reception import Reception
 from headrace.bridge.scripts import FencedError
 from headrace.handlers.metrics import HandlerMetrics
 from headrace.process.health import Health
@@ -23,19 +25,32 @@ END_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
+def _prefix(worker: ValkeyWorker) -> str:
+    """Not that of a bridge of the same namespace and name, whose keys begin alike."""
+    return f"{worker.key_prefix}:channels"
+
+
+def received_key(worker: ValkeyWorker) -> str:
+    """The list with what was received and nobody has taken."""
+    return bridge_reception.received_key(_prefix(worker))
+
+
 class SharedReception:
     """A reception and its lease, in two threads."""
 
     def __init__(
-        self, source: PubSub, prefix: str, server: ValkeyServer, health: Health, metrics: HandlerMetrics
+        self, worker: ValkeyWorker, source: PubSub, server: ValkeyServer, health: Health, metrics: HandlerMetrics
     ) -> None:
         self._stop = Stop()
-        # not the lease of a bridge of the same namespace and name, whose keys begin alike
-        self._lease = Lease(server.client(), f"{prefix}:channels")
+        self._worker = worker
+        self._valkey: Any = server.client()
+        self._lease = Lease(server.client(), _prefix(worker))
         self._health = health
         self._loop = "the loop of the channels' lease"
         self._tick = health.loop(self._loop)
-        reception = Reception(source, prefix, self._lease, server, health, metrics, self._stop)
+        reception = bridge_reception.Reception(
+            source, _prefix(worker), self._lease, server, health, metrics, self._stop
+        )
         self._receiving = threading.Thread(target=reception.run, name="reception", daemon=True)
         self._holding = threading.Thread(target=self._hold, name="lease", daemon=True)
 
@@ -58,10 +73,7 @@ class SharedReception:
         while not self._stop or self._receiving.is_alive():
             self._tick()
             try:
-                if self._lease.held:
-                    self._lease.renew()
-                elif not self._stop:
-                    self._lease.acquire()
+                self._keep()
             except FencedError:
                 self._lease.held = False
             except VALKEY_TROUBLE as error:
@@ -78,3 +90,18 @@ class SharedReception:
                 self._lease.release()
         except (FencedError, ValkeyError, OSError):
             _log.info("the lease of the channels ends by itself")
+
+    def _keep(self) -> None:
+        if self._lease.held:
+            self._lease.renew()
+        elif not self._stop and self._lease.acquire():
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """What a version before this one received lies where a bridge of the same name would put it: if there is none,
+        it is ours."""
+        prefix = self._worker.key_prefix
+        before, now = bridge_reception.received_key(prefix), received_key(self._worker)
+        if not self._valkey.exists(f"{prefix}:identity"):
+            while self._valkey.lmove(before, now, "RIGHT", "RIGHT") is not None:
+                pass

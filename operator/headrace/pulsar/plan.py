@@ -109,9 +109,12 @@ class CreateSubscription:
     topic: str
     name: str
     position: InitialPosition
+    again: bool = False
+    """Whether it stood before, and somebody deleted it, or the topic."""
 
     def __str__(self) -> str:
-        return f"create subscription {self.name} on topic {self.topic} at {self.position.lower()}"
+        place = f"subscription {self.name} on topic {self.topic} at {self.position.lower()}"
+        return f"create again {place}, for it was gone" if self.again else f"create {place}"
 
 
 Action = (
@@ -134,8 +137,14 @@ class PulsarPlan:
     problems: tuple[PulsarError, ...] = ()
 
 
-def plan_pulsar(wanted: Wanted, facts: PulsarFacts, departed: frozenset[str] = frozenset()) -> PulsarPlan:
-    """Plan *wanted*, given *facts*. *departed*: owners of policies that are known to be gone."""
+def plan_pulsar(
+    wanted: Wanted,
+    facts: PulsarFacts,
+    departed: frozenset[str] = frozenset(),
+    seen: frozenset[tuple[str, str]] = frozenset(),
+) -> PulsarPlan:
+    """Plan *wanted*, given *facts*. *departed*: owners of policies that are known to be gone. *seen*: subscriptions, by
+    topic and name, that stood before: `initialPosition: Latest` counts once."""
     actions: list[Action] = list(_namespaces(wanted, facts))
     problems: list[PulsarError] = []
     unusable: set[str] = set()
@@ -146,7 +155,7 @@ def plan_pulsar(wanted: Wanted, facts: PulsarFacts, departed: frozenset[str] = f
             problems.append(problem)
             unusable.add(topic.name)
     actions += _release(wanted, facts)
-    actions += _subscriptions(wanted, facts, unusable, problems)
+    actions += _subscriptions(wanted, facts, unusable, problems, seen)
     return PulsarPlan(tuple(actions), tuple(problems))
 
 
@@ -281,7 +290,11 @@ def _release(wanted: Wanted, facts: PulsarFacts) -> Iterator[Action]:
 
 
 def _subscriptions(
-    wanted: Wanted, facts: PulsarFacts, unusable: set[str], problems: list[PulsarError]
+    wanted: Wanted,
+    facts: PulsarFacts,
+    unusable: set[str],
+    problems: list[PulsarError],
+    seen: frozenset[tuple[str, str]],
 ) -> Iterator[Action]:
     made = {topic.name for topic in wanted.topics}
     for subscription in wanted.subscriptions:
@@ -296,7 +309,10 @@ def _subscriptions(
                 )
             )
             continue
-        yield CreateSubscription(subscription.topic, subscription.name, subscription.position)
+        again = (subscription.topic, subscription.name) in seen
+        # At the end it would pass over what waited when it went.
+        position = InitialPosition.EARLIEST if again else subscription.position
+        yield CreateSubscription(subscription.topic, subscription.name, position, again)
 
 
 def _as_property(owners: Mapping[str, str]) -> str:

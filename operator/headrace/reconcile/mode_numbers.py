@@ -14,7 +14,7 @@ def questions(worker: ValkeyWorker, now: float) -> list[tuple[str, ...]]:
     if spec.stream is not None:
         asked: list[tuple[str, ...]] = [("XINFO GROUPS", spec.stream.key), ("ZCARD", f"{prefix}:stream:leases")]
     else:
-        waits = _due(spec.polling, now) if spec.polling else ("LLEN", f"{prefix}:received")
+        waits = _due(spec.polling, now) if spec.polling else ("LLEN", f"{prefix}:channels:received")
         asked = [waits, ("ZCARD", f"{prefix}:polled:leases")]
     return asked + [("LLEN", each.key) for each in (spec.outbox, spec.dead_letter) if each]
 

@@ -51,7 +51,8 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
     if not status_of(snapshot.body):
         return first_sight(snapshot, now)
     needs = wanted(bridge)
-    broker = plan_pulsar(needs, snapshot.pulsar, snapshot.departed) if snapshot.pulsar else None
+    seen = _seen_subscriptions(snapshot)
+    broker = plan_pulsar(needs, snapshot.pulsar, snapshot.departed, seen) if snapshot.pulsar else None
     problems = (*snapshot.problems, *(broker.problems if broker else ()))
     # A bridge must not start before its topics and subscriptions stand: messages published meanwhile would pass it
     # by. One that runs goes on, whatever the broker says.
@@ -113,8 +114,11 @@ def _broker_findings(broker: PulsarPlan | None, problems: Sequence[Exception]) -
 def _broker_events(broker: PulsarPlan | None) -> list[Event]:
     if broker is None or not broker.actions:
         return []
-    done = "; ".join(str(action) for action in broker.actions if not str(action).startswith("set property"))
-    return [Event("Normal", "PulsarChanged", f"Pulsar: {done}")] if done else []
+    again = [action for action in broker.actions if isinstance(action, CreateSubscription) and action.again]
+    others = [action for action in broker.actions if action not in again]
+    done = "; ".join(str(action) for action in others if not str(action).startswith("set property"))
+    events = [Event("Warning", "SubscriptionGone", f"Pulsar: {action}: nothing is passed over") for action in again]
+    return [*events, *([Event("Normal", "PulsarChanged", f"Pulsar: {done}")] if done else [])]
 
 
 def _fields(bridge: PulsarBridge, needs: Wanted, snapshot: Snapshot) -> dict[str, Any]:
@@ -125,7 +129,25 @@ def _fields(bridge: PulsarBridge, needs: Wanted, snapshot: Snapshot) -> dict[str
         "consumers": snapshot.numbers.consumers,
         "replay": replay_status(bridge, snapshot),
         "topics": _topics(needs, snapshot.pulsar, snapshot) or None,
+        "subscriptions": _subscriptions(needs, snapshot) or None,
     }
+
+
+def _seen_subscriptions(snapshot: Snapshot) -> frozenset[tuple[str, str]]:
+    """Topic and name of the subscriptions that the status remembers."""
+    known = status_of(snapshot.body).get("subscriptions")
+    rows = known if isinstance(known, list) else []
+    pairs = [(row.get("topic"), row.get("name")) for row in rows if isinstance(row, dict)]
+    return frozenset((topic, name) for topic, name in pairs if isinstance(topic, str) and isinstance(name, str))
+
+
+def _subscriptions(needs: Wanted, snapshot: Snapshot) -> list[Any]:
+    """Wanted subscriptions that stand, or stood before."""
+    topics = snapshot.pulsar.topics if snapshot.pulsar else {}
+    standing = {(name, each) for name, topic in topics.items() for each in topic.subscriptions}
+    found = standing | _seen_subscriptions(snapshot)
+    pairs = sorted({(each.topic, each.name) for each in needs.subscriptions} & found)
+    return [{"topic": topic, "name": name} for topic, name in pairs]
 
 
 def _topics(needs: Wanted, facts: PulsarFacts | None, snapshot: Snapshot) -> list[Any]:

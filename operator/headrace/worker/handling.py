@@ -54,7 +54,7 @@ def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
     outbox = worker.spec.outbox.key if worker.spec.outbox else None
     reception = None
     if worker.spec.pub_sub is not None:
-        reception = SharedReception(worker.spec.pub_sub, worker.key_prefix, server, health, metrics)
+        reception = SharedReception(worker, worker.spec.pub_sub, server, health, metrics)
         reception.start()
     Keeper(runner, place, reservations, server.client(), health, metrics, outbox=outbox).start()
     probes = ProbeServer(health, lambda: exposition(metrics.registry, worker))

@@ -296,3 +296,18 @@ def test_every_policy_has_its_wire_form() -> None:
     }
     endless = declared(retention={"timeSeconds": -1})
     assert endless.topics[0].policies[Policy.RETENTION]["retentionTimeInMinutes"] == -1
+
+
+def test_p1_a_subscription_that_stood_before_is_made_again_where_nothing_is_passed_over() -> None:
+    source = {"topics": SOURCES, "subscription": "s", "initialPosition": "Latest"}
+    needs = want(source={"pulsar": source}, sink=TO_VALKEY)
+    facts = PulsarFacts(namespaces={"shop/orders": NamespaceFacts(exists=True)})
+    seen = frozenset({(SOURCES[0], "s")})
+    made = [each for each in plan_pulsar(needs, facts, seen=seen).actions if isinstance(each, CreateSubscription)]
+    assert [(each.topic, each.position, each.again) for each in made if each.name == "s"] == [
+        (SOURCES[0], InitialPosition.EARLIEST, True),
+        (SOURCES[1], InitialPosition.LATEST, False),
+    ]
+    assert "create again subscription s on topic persistent://shop/orders/b at earliest, for it was gone" in map(
+        str, made
+    )

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from headrace.api.topic import InitialPosition
 from headrace.pulsar.errors import AuthenticationFailedError, PulsarUnreachableError
 from headrace.pulsar.facts import PulsarFacts, TopicFacts
 from headrace.pulsar.plan import CreateSubscription, CreateTopic
@@ -100,3 +101,24 @@ def test_a_suspended_bridge_keeps_its_topics() -> None:
     suspended = plan(Snapshot(made, INPUTS, live(made), pulsar=pulsar_as_wanted()))
     assert states(suspended)["Ready"] == ("True", "Suspended")
     assert suspended.pulsar == ()
+
+
+def test_p1_the_status_remembers_subscriptions_and_one_that_goes_is_made_again_at_the_beginning() -> None:
+    source = {"pulsar": {"topic": EVENTS, "subscription": "pricing", "initialPosition": "Latest"}}
+    facts = pulsar_as_wanted()
+    made = body("PulsarBridge", source=source)
+    known = plan(Snapshot(made, INPUTS, live(made), pulsar=facts))
+    remembered = {"topic": EVENTS, "name": "pricing"}
+    assert remembered in known.status["subscriptions"]
+    made["status"] = known.status
+    gone = replace(facts, topics={**facts.topics, EVENTS: TopicFacts(exists=True)})
+    for there in (gone, replace(facts, topics={DEAD: facts.topics[DEAD]})):  # the topic may have gone with it
+        again = plan(Snapshot(made, INPUTS, live(made), pulsar=there))
+        assert CreateSubscription(EVENTS, "pricing", InitialPosition.EARLIEST, again=True) in again.pulsar
+        assert [each.type for each in again.events if each.reason == "SubscriptionGone"] == ["Warning"]
+        assert remembered in again.status["subscriptions"]
+    away = plan(Snapshot(made, INPUTS, live(made), pulsar=None))
+    assert away.status["subscriptions"] == known.status["subscriptions"]
+    fresh = body("PulsarBridge", source=source)
+    first = plan(Snapshot(fresh, INPUTS, live(fresh), pulsar=gone))
+    assert CreateSubscription(EVENTS, "pricing", InitialPosition.LATEST) in first.pulsar
