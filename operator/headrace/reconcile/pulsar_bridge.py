@@ -18,6 +18,7 @@ from headrace.reconcile.limits import limit_findings
 from headrace.reconcile.outcome import Outcome, conclude, first_sight, status_of, unparsable
 from headrace.reconcile.plan import Event, Plan
 from headrace.reconcile.replay import replay_events, replay_findings, replay_status
+from headrace.reconcile.sharing import sharing_findings
 from headrace.reconcile.snapshot import Snapshot
 from headrace.reconcile.valkey_safety import safety_findings
 from headrace.reconcile.verdicts import NameConflictError
@@ -77,6 +78,7 @@ def plan_pulsar_bridge(snapshot: Snapshot, now: datetime) -> Plan:
         *connection_findings(problems, "Valkey and Pulsar answer"),
         *safety_findings(snapshot.numbers.valkey, celery=False),
         *circle_findings(snapshot.circle),
+        *sharing_findings(snapshot.sharers),
         *_broker_findings(broker, problems),
         *limit_findings(bridge, snapshot.numbers),
         *workload_findings(bridge, snapshot, problems, children.apply),

@@ -60,5 +60,7 @@ class Snapshot:
     """Owners of Pulsar policies that exist no more."""
     circle: tuple[str, ...] = ()
     """The bridges by which messages of this one come back to it."""
+    sharers: tuple[tuple[str, str], ...] = ()
+    """Who else takes from the bridge's source, and what that is."""
     problems: tuple[Exception, ...] = ()
     """What went wrong while gathering; each has a verdict."""

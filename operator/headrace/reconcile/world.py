@@ -32,6 +32,7 @@ from headrace.reconcile.secrets import (
     needs,
     without_secrets,
 )
+from headrace.reconcile.sharing import sharers_of
 from headrace.reconcile.snapshot import Numbers, PodFacts, Snapshot
 from headrace.reconcile.verdicts import (
     KubernetesInvalidError,
@@ -152,6 +153,7 @@ class World:
             numbers=_without_secrets(answers.numbers, secrets),
             departed=self._departed(answers),
             circle=self._circle(key, body),
+            sharers=self._sharers(key, body),
             problems=answers.problems,
         )
         return Gathered(key, snapshot, resource, known)
@@ -181,6 +183,9 @@ class World:
         if key.kind != PulsarBridge.__name__:
             return ()
         return circle_of(body, (each for each in self._cache.resources() if each.get("kind") == key.kind))
+
+    def _sharers(self, key: Key, body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        return sharers_of(body, self._cache.resources()) if key.kind == PulsarBridge.__name__ else ()
 
     def _departed(self, answers: Answers) -> frozenset[str]:
         """Owners of policies that we would know if they existed."""
