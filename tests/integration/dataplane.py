@@ -433,6 +433,11 @@ def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 def put_schema(broker: Pulsar, topic: str, schema: dict[str, Any]) -> None:
     """Give a topic a schema that every producer must have."""
     _admin(broker, "POST", f"{_schema_path(topic)}", schema)
+    enforce_schema(broker, topic)
+
+
+def enforce_schema(broker: Pulsar, topic: str) -> None:
+    """Let a topic take no producers without its schema."""
     _admin(broker, "POST", f"{admin_path(topic)}/schemaValidationEnforced", True)
     enforced = f"{admin_path(topic)}/schemaValidationEnforced?applied=true"
     wait_for(lambda: _admin(broker, "GET", enforced), "the policy", 10)

@@ -13,6 +13,7 @@ from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.batch import Batch
 from headrace.bridge.cursor import BEGINNING, Cursor, Place
 from headrace.bridge.delivery import DeliveryStore
+from headrace.bridge.headers import Headers
 from headrace.bridge.incomplete import IncompleteMessages
 from headrace.bridge.lookout import Lookout
 from headrace.bridge.metrics import BridgeMetrics
@@ -64,7 +65,8 @@ class Account:
         again = SecondReading(client, tick)
         name = subscription.name
         sources = Sources(name, admin, raw, discarded)
-        recovery = Recovery(raw, again, self._incomplete, prepare, Letters(bridge), metrics, name, sources.took_away)
+        letters = Letters(bridge, Headers(raw))
+        recovery = Recovery(raw, again, self._incomplete, prepare, letters, metrics, name, sources.took_away)
         self._unseen = Unseen(sources, recovery, self._incomplete, hold, exact=exact)
         self._lookout = Lookout(
             sources,

@@ -16,11 +16,13 @@ from headrace.api.replay import Replay
 from headrace.bridge.admin import PulsarAdmin, TopicMissingError
 from headrace.bridge.batch import Position
 from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
+from headrace.bridge.headers import Headers
 from headrace.bridge.judgement import Fate, Judge, Judgement
 from headrace.bridge.matching import Matcher
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
 from headrace.bridge.pulsar_library import Client, TopicNotFoundError
+from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.replay_flight import Departure
 from headrace.bridge.replay_run import LAST_INDEX, RunStore
 from headrace.bridge.way_back import Parcel, WayBack
@@ -36,6 +38,7 @@ class DeadLetterReplay:
         run: RunStore,
         client: Client,
         admin: PulsarAdmin,
+        raw: RawTopics,
         way: WayBack,
         metrics: BridgeMetrics,
         turn: Callable[[float], bool],
@@ -46,6 +49,7 @@ class DeadLetterReplay:
         self._run = run
         self._client = client
         self._admin = admin
+        self._headers = Headers(raw)
         self._way = way
         self._metrics = metrics
         self._turn = turn
@@ -76,7 +80,7 @@ class DeadLetterReplay:
     def _partition(self, name: str, end: Position) -> bool:
         if end[0] < 0 or self._run.position(name) >= end:
             return True
-        with DeadLetters(self._client, name, DEAD_LETTER_SUBSCRIPTION) as letters:
+        with DeadLetters(self._client, self._headers, name, DEAD_LETTER_SUBSCRIPTION) as letters:
             while not self._is_full():
                 found = letters.receive(self._pace.portion(MOST_AT_ONCE))
                 if not found and self._admin.is_read_to_end(name, DEAD_LETTER_SUBSCRIPTION):

@@ -9,6 +9,8 @@ from typing import Self
 
 from headrace.api.topic import base_topic
 from headrace.bridge.batch import Position, position
+from headrace.bridge.header import NOTHING
+from headrace.bridge.headers import Headers
 from headrace.bridge.incarnation import Witness
 from headrace.bridge.letter import Letter
 from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError, core
@@ -24,10 +26,12 @@ class Found:
 
     message: Message
     position: Position
+    headers: Headers | None = None
 
     @property
     def letter(self) -> Letter:
-        """What it says; raises ``UnicodeDecodeError`` for a key or property that is not UTF-8."""
+        """What it says; raises ``UnicodeDecodeError`` for a key or property that is not UTF-8, and
+        ``HeaderUnknownError``."""
         message = self.message
         return Letter(
             self.name,
@@ -36,6 +40,7 @@ class Found:
             message.properties(),
             message.event_timestamp(),
             message.publish_timestamp(),
+            self.headers.of(message) if self.headers else NOTHING,
         )
 
     @property
@@ -61,7 +66,8 @@ class DeadLetters:
     second reader waits for the first to go.
     """
 
-    def __init__(self, client: Client, partition: str, subscription: str) -> None:
+    def __init__(self, client: Client, headers: Headers, partition: str, subscription: str) -> None:
+        self._headers = headers
         self._consumer: Consumer = client.subscribe(
             partition,
             subscription,
@@ -72,6 +78,7 @@ class DeadLetters:
 
     def receive(self, most: int, wait_milliseconds: int = WAIT_MILLISECONDS) -> list[Found]:
         """At most *most* messages; none when nothing came in time."""
+        self._headers.rest()
         found: list[Found] = []
         deadline = time.monotonic() + wait_milliseconds / 1000
         while len(found) < most:
@@ -80,7 +87,7 @@ class DeadLetters:
                 message = self._consumer._consumer.receive(max(left, 1))
             except PulsarTimeoutError:
                 break
-            found.append(Found(message, position(message.message_id())))
+            found.append(Found(message, position(message.message_id()), self._headers))
         return found
 
     def acknowledge(self, letters: Sequence[Found]) -> None:
@@ -102,6 +109,7 @@ class DeadLetters:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Give the subscription back; acknowledgements are sent before."""
+        self._headers.rest()
         try:
             self._consumer.close()
         except PulsarError:

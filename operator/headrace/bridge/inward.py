@@ -24,9 +24,11 @@ from headrace.bridge.company import Company, TakenError
 from headrace.bridge.delivery import OutOfStepError, refusal_of
 from headrace.bridge.delivery_report import DeliveryReport
 from headrace.bridge.durability import Settlement
+from headrace.bridge.headers import Headers, HeaderUnknownError
 from headrace.bridge.identity import Identity
 from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.incomplete import IncompleteMessages
+from headrace.bridge.letter_schemas import LetterSchemas
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.moved_cursor import went_back
 from headrace.bridge.preparation import preparer
@@ -94,7 +96,9 @@ class Inward:
         assert spec.sink.valkey is not None
         spread = source.subscription_type is not SubscriptionType.FAILOVER
         self._target = target_of(spec.sink.valkey).key
-        self._prepare = preparer(bridge, prefix)
+        self._headers = Headers(raw)
+        self._letter_schemas = LetterSchemas(bridge, pulsar_client, raw)
+        self._prepare = preparer(bridge, prefix, self._headers)
         self._valkey = server.client()
         delivery = spec.effective_delivery
         once = delivery.guarantee is Guarantee.EFFECTIVELY_ONCE
@@ -174,7 +178,7 @@ class Inward:
                     self._work()
             except VALKEY_TROUBLE as error:
                 self._away("valkey", error)
-            except (PulsarError, NoTopicsError) as error:
+            except (PulsarError, NoTopicsError, HeaderUnknownError) as error:
                 self._away("pulsar", error)
             except _REOPENING as error:
                 self._reopen(error)
@@ -225,6 +229,8 @@ class Inward:
     def _before_opening(self, topics: Iterable[str]) -> None:
         """Learn of *topics* what must be known before anything of them is received."""
         account, queue = self._account, self._subscription.queue
+        if self._main:
+            self._letter_schemas.give(topics)
         for topic in topics:
             if queue.knows(topic) and account.knows(topic):
                 continue
@@ -249,6 +255,7 @@ class Inward:
             else:
                 self._idle()
             self._look()
+            self._headers.rest()
             self._settle()
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._unsettled and time.monotonic() < deadline:

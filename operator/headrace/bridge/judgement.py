@@ -82,9 +82,8 @@ class Judge:
             made = self._entries.message(letter, form)
             if "REAL_TOPIC" in (made.properties or {}):
                 found = made.properties or {}
-                inner = Letter(
-                    letter.message_id, made.payload, made.key, found, made.event_time or 0, letter.publish_time
-                )
+                times = made.event_time or 0, letter.publish_time
+                inner = Letter(letter.message_id, made.payload, made.key, found, *times, made.header)
                 return inner, restored(inner, self._replay.max_replays, self._replay.id)
             return letter, self._marked(self._entries.sealed(made, letter, form), letter)
         source = self._bridge.spec.source.valkey
@@ -98,7 +97,7 @@ class Judge:
         else:
             made = restored(letter, self._replay.max_replays, self._replay.id)
         if sink is not None and "REAL_TOPIC" not in letter.properties:
-            size = len(made.payload) + metadata_bytes(made.key, made.properties or {})
+            size = len(made.payload) + metadata_bytes(made)
             if not sink.chunking and size > self._limit - MESSAGE_OVERHEAD_BYTES:
                 raise UnreplayableError("the broker does not take it in one piece, and sink.pulsar.chunking is off.")
         return letter, made

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from headrace.bridge.header import NOTHING, Header
 from headrace.bridge.message import Message
-from headrace.process.letter_properties import JOURNEY, METADATA, REPLAY, REPLAYS, number, original
+from headrace.process.letter_properties import (
+    JOURNEY,
+    KEY_FORM,
+    METADATA,
+    REPLAY,
+    REPLAYS,
+    SCHEMA,
+    UNKNOWN,
+    number,
+    original,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +32,7 @@ class Letter:
     """Milliseconds since the epoch; 0 for none."""
     publish_time: int
     """Milliseconds since the epoch."""
+    header: Header = NOTHING
 
 
 class UnreplayableError(Exception):
@@ -30,7 +42,14 @@ class UnreplayableError(Exception):
 def restored(letter: Letter, max_replays: int, run: str) -> Message:
     """The message that *letter* was made of, marked as replayed by *run*. Raises :class:`UnreplayableError`."""
     properties = {**renewed(letter.properties, max_replays), REPLAY: run}
-    return Message(letter.payload, letter.key, properties, letter.event_time or None)
+    return Message(letter.payload, letter.key, properties, letter.event_time or None, header=sure(letter.header))
+
+
+def sure(header: Header) -> Header:
+    """*header*; raises :class:`UnreplayableError` where it is not known whole."""
+    if header.key_is_bytes is None:
+        raise UnreplayableError("it could not be read whether its key is a text or the Base64 of bytes.")
+    return header
 
 
 def renewed(properties: Mapping[str, str], max_replays: int) -> dict[str, str]:
@@ -39,8 +58,12 @@ def renewed(properties: Mapping[str, str], max_replays: int) -> dict[str, str]:
     Raises :class:`UnreplayableError` when it was replayed *max_replays* times, or its own name a replay's.
     """
     if METADATA in properties:
-        text = f"it holds the bytes of an entry that no client could read; {METADATA} says how they were made."
+        text = f"it holds what no client could read; {METADATA} says what the message was."
         raise UnreplayableError(text)
+    if KEY_FORM in properties:
+        raise UnreplayableError("nobody knows whether its key is a text or the Base64 of bytes.")
+    if properties.get(SCHEMA) == UNKNOWN:
+        raise UnreplayableError("the schema that it was written by was gone when the letter was written.")
     own = original(properties)
     if taken := sorted(JOURNEY & own.keys()):
         raise UnreplayableError(f"its producer gave it the property {taken[0]}, which a replay needs for its own.")

@@ -61,7 +61,7 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
     metrics = BridgeMetrics()
     health = Health(("valkey", "pulsar"), metrics.connected)
     admin = PulsarAdmin(bridge.spec.pulsar, secrets)
-    raw = RawTopics(bridge.spec.pulsar, secrets)
+    raw = RawTopics.of(bridge.spec.pulsar, secrets)
     loops = _loops(bridge, server, client, admin, raw, health, metrics, stop)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
     threads = [threading.Thread(target=loop.run, name=f"loop {number}") for number, loop in enumerate(loops)]
@@ -108,7 +108,7 @@ def _loops(
     layouts = Layouts(client, stop)
     layouts.start()
     lines = ReplayLines(bridge, prefix, server, client, metrics, identity, layouts, limit)
-    replay = ReplayLoop(bridge, prefix, server, client, admin, lines, health, metrics, stop, identity, limit)
+    replay = ReplayLoop(bridge, prefix, server, client, admin, raw, lines, health, metrics, stop, identity, limit)
     bucket = TokenBucket(spec.rate_limit, prefix, metrics)
 
     def circuit(destination: str, *, shared: bool = True) -> Circuit:
@@ -134,6 +134,7 @@ def _loops(
                 shares.of(line.shard) if source.pub_sub else claims.share(line, shares.of(line.shard)),
                 bucket,
                 circuit(line.sink_topic),
+                raw,
             )
             for line in found
         ]
@@ -146,10 +147,11 @@ def _loops(
         return circuit(VALKEY, shared=False)
 
     letters = dead_letter_line(bridge, prefix, limit)
+    to_topic = circuit(letters.sink_topic)
     return [
         identity,
         *Inlet(bridge, prefix, server, client, admin, raw, health, metrics, stop, identity, bucket, to_valkey).loops(),
-        Outward(letters, server, client, health, metrics, stop, identity, layouts, circuit=circuit(letters.sink_topic)),
+        Outward(letters, server, client, health, metrics, stop, identity, layouts, circuit=to_topic, raw=raw),
         replay,
     ]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from headrace.bridge.header import NOTHING, Header
 from headrace.process.exact_json import utf8
 from headrace.process.letter_properties import ATTEMPTS, ERROR, FORM, REASON, SOURCE, kept
 
@@ -27,6 +27,8 @@ class Message:
     """It is larger than the broker takes in one piece, and goes in chunks."""
     deliver_at: int | None = None
     """The broker gives it to Shared subscriptions from then on, in milliseconds since the epoch. It goes alone."""
+    header: Header = NOTHING
+    """What else the message has. Only messages that go one by one have any."""
 
 
 PROPERTY_BYTES = 16
@@ -54,6 +56,7 @@ def dead_letter(
     key: str | None = None,
     properties: dict[str, str] | None = None,
     event_time: int | None = None,
+    header: Header = NOTHING,
 ) -> Message:
     """A dead letter with the properties that Java's clients and our replay read.
 
@@ -65,7 +68,7 @@ def dead_letter(
         ERROR: utf8(error[:ERROR_LENGTH]),
         ATTEMPTS: str(attempts),
     }
-    return Message(payload, key, {SOURCE: source, **(properties or {}), **marks}, event_time, reason)
+    return Message(payload, key, {SOURCE: source, **(properties or {}), **marks}, event_time, reason, header=header)
 
 
 def as_too_large(message: Message, source: str, limit: str) -> Message:
@@ -78,6 +81,7 @@ def as_too_large(message: Message, source: str, limit: str) -> Message:
         key=message.key,
         properties=kept(message.properties or {}),
         event_time=message.event_time,
+        header=message.header,
     )
 
 
@@ -85,7 +89,7 @@ def fitted(letter: Message, limit_bytes: int) -> Message | None:
     """*letter* with as much of its error as the broker takes beside what the original had; None when that alone is more
     than fits into one piece, of which there must be room in each chunk."""
     properties = letter.properties or {}
-    room = limit_bytes - CHUNK_BYTES - metadata_bytes(letter.key, properties)
+    room = limit_bytes - CHUNK_BYTES - metadata_bytes(letter)
     if room >= 0:
         return letter
     error = properties.get(ERROR, "").encode()
@@ -103,7 +107,9 @@ def as_entry(entry: bytes, form: str, letter: Message) -> Message:
     return Message(entry, None, {**marks, REASON: reason, ERROR: error, FORM: form}, None, reason)
 
 
-def metadata_bytes(key: str | None, properties: Mapping[str, str]) -> int:
-    """At most so many bytes key and properties have in Pulsar's metadata."""
+def metadata_bytes(message: Message) -> int:
+    """At most so many bytes has what Pulsar's metadata says of *message*, without what all messages have."""
+    properties = message.properties or {}
     texts = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
-    return texts + PROPERTY_BYTES * (len(properties) + 1) + len((key or "").encode())
+    keys = len((message.key or "").encode()) + len(message.header.ordering_key)
+    return texts + PROPERTY_BYTES * (len(properties) + 1) + keys

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from headrace.bridge.header import Header
 from headrace.bridge.message import Message, PoisonError, dead_letter
 from headrace.process.exact_json import dumps, read
 
@@ -27,6 +28,7 @@ class _Record(msgspec.Struct):
     error: Any = None
     attempts: Any = None
     due: Any = msgspec.field(default=None, name="deliverAtMillis")
+    header: Any = None
 
 
 _RECORD = msgspec.json.Decoder(_Record)
@@ -80,8 +82,9 @@ def of_outbox(source: str, *, exact: bool) -> Callable[[bytes], Message]:
         _check_text(key, properties)
         if record.type == "Result":
             return Message(payload, key or None, properties, event_time)
+        header = _header(record.header)
         if record.type == "RetryLetter":
-            return Message(payload, key or None, properties, event_time, deliver_at=_due(record.due))
+            return Message(payload, key or None, properties, event_time, deliver_at=_due(record.due), header=header)
         if record.type == "DeadLetter":
             return dead_letter(
                 payload,
@@ -92,6 +95,7 @@ def of_outbox(source: str, *, exact: bool) -> Callable[[bytes], Message]:
                 key=key or None,
                 properties=properties,
                 event_time=event_time,
+                header=header,
             )
         raise PoisonError("InvalidRecord", "the type of an outbox record is Result, RetryLetter or DeadLetter.")
 
@@ -106,6 +110,13 @@ def _check_text(key: str | None, properties: dict[str, str]) -> None:
                 text.encode()
             except UnicodeEncodeError:
                 raise PoisonError("InvalidRecord", "the key or a property holds half a surrogate pair.") from None
+
+
+def _header(value: Any) -> Header:
+    try:
+        return Header.parse(value)
+    except ValueError:
+        raise PoisonError("InvalidRecord", "header of an outbox record is none that a bridge wrote.") from None
 
 
 def _due(due: Any) -> int:

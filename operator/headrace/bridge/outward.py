@@ -26,6 +26,7 @@ from headrace.bridge.publisher import Publisher, PublishError, Transmission
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, IncompatibleSchemaError, PulsarError, TopicNotFoundError
 from headrace.bridge.rate_limit import TokenBucket
+from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.routing import Routing, Target
 from headrace.bridge.scripts import FencedError
 from headrace.bridge.shares import Share
@@ -94,7 +95,9 @@ class Outward:
         share: Share | None = None,
         bucket: TokenBucket | None = None,
         circuit: Circuit | None = None,
+        raw: RawTopics | None = None,
     ) -> None:
+        """*raw*: for letters, see :class:`Publisher`."""
         self._line = line
         self._identity = identity
         self._share = share or Share()
@@ -114,7 +117,7 @@ class Outward:
             lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
         )
         self._layouts = layouts
-        self._publisher = Publisher(pulsar_client, line.compression)
+        self._publisher = Publisher(pulsar_client, line.compression, raw)
         self._landings = Landings(pulsar_client, self._publisher, layouts, self._while_publishing)
         self._health = health
         self._tick = health.loop(f"the loop of {self._name}")

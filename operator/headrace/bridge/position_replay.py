@@ -18,6 +18,7 @@ from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.batch import NOWHERE, Batch, Position, position
 from headrace.bridge.dead_letters import Found
 from headrace.bridge.delivery import DeliveryStore
+from headrace.bridge.headers import Headers
 from headrace.bridge.judgement import Fate
 from headrace.bridge.letter import UnreplayableError
 from headrace.bridge.matching import Matcher
@@ -25,6 +26,7 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
 from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import Client, PulsarTimeoutError, Reader, core, library
+from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.replay_run import LAST_INDEX, RunStore, UnrunnableError
 from headrace.bridge.source_topics import SourceTopics
 from headrace.bridge.tail import PATIENCE_SECONDS
@@ -43,6 +45,7 @@ class PositionReplay:
         run: RunStore,
         client: Client,
         admin: PulsarAdmin,
+        raw: RawTopics,
         topics: SourceTopics,
         store: DeliveryStore,
         prefix: str,
@@ -55,7 +58,8 @@ class PositionReplay:
         self._admin = admin
         self._topics = topics
         self._store = store
-        self._prepare = preparer(bridge, prefix, replay.id)
+        self._headers = Headers(raw)
+        self._prepare = preparer(bridge, prefix, self._headers, replay.id)
         self._matcher = Matcher(replay.match, run.seen)
         self._metrics = metrics
         self._turn = turn
@@ -129,6 +133,7 @@ class PositionReplay:
             failed = len(batch.reasons())
             if not self._push(batch):
                 return None
+            self._headers.rest()
         replayed = 0 if self._replay.dry_run else len(chosen) - failed
         failed += len(problems)
         self._run.settle(name, last.position, matched=len(chosen), skipped=skipped, failed=failed, replayed=replayed)

@@ -15,6 +15,7 @@ from headrace.api.policy import PROPERTIES
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.batch import Batch, Entry, Item
 from headrace.bridge.envelope import envelopes, task_ids
+from headrace.bridge.headers import Headers
 from headrace.bridge.message import PoisonError
 from headrace.bridge.message_envelope import Seal, seal
 from headrace.bridge.pulsar_library import Message, MessageId
@@ -43,14 +44,16 @@ _ToEntry = Callable[[Message, MessageId, bytes, dict[str, str], dict[str, str]],
 ``PoisonError``."""
 
 
-def preparer(bridge: PulsarBridge, prefix: str, replay: str = "") -> Prepare:
-    """The function that makes Valkey's half of messages, as *bridge* says. It never raises.
+def preparer(bridge: PulsarBridge, prefix: str, headers: Headers, replay: str = "") -> Prepare:
+    """The function that makes Valkey's half of messages, as *bridge* says. It raises nothing but
+    ``HeaderUnknownError``, as do the functions that make letters of what Valkey refuses.
 
-    *replay*: the id of the replay that reads them once more: they are to pass where they passed before.
+    *headers*: of messages that become letters. *replay*: the id of the replay that reads them once more: they are to
+    pass where they passed before.
     """
     assert bridge.spec.sink.valkey is not None
     plain = target_of(bridge.spec.sink.valkey).raw and not (bridge.spec.deduplicate or bridge.spec.cache)
-    prepare_one = _preparer_of_one(bridge, prefix, replay)
+    prepare_one = _preparer_of_one(bridge, prefix, headers, replay)
     payload, identity, topic = methodcaller("data"), methodcaller("message_id"), methodcaller("topic_name")
 
     def prepare(messages: Sequence[Message]) -> Batch:
@@ -63,7 +66,9 @@ def preparer(bridge: PulsarBridge, prefix: str, replay: str = "") -> Prepare:
     return prepare
 
 
-def _preparer_of_one(bridge: PulsarBridge, prefix: str, replay: str) -> Callable[[Message, MessageId], Entry]:
+def _preparer_of_one(
+    bridge: PulsarBridge, prefix: str, headers: Headers, replay: str
+) -> Callable[[Message, MessageId], Entry]:
     spec = bridge.spec
     assert spec.sink.valkey is not None
     celery = spec.sink.valkey.celery
@@ -73,7 +78,7 @@ def _preparer_of_one(bridge: PulsarBridge, prefix: str, replay: str) -> Callable
     expressions = [part.key for part in (spec.deduplicate, spec.cache) if part]
     wants_json = celery is not None or any(needs_json(expression) for expression in expressions)
     to_entry = _entry_maker(spec.sink.valkey, replay)
-    letters, resting = Letters(bridge), RestingLetters(bridge)
+    letters, resting = Letters(bridge, headers), RestingLetters(bridge)
 
     def prepare_one(message: Message, identity: MessageId) -> Entry:
         payload = message.data()

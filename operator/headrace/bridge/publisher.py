@@ -8,14 +8,25 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from headrace.api.bridge_sink import Compression
 from headrace.api.policy import MOST_MESSAGES
 from headrace.bridge.chunks import arrived, first_and_last
+from headrace.bridge.exact_producer import ExactProducer
 from headrace.bridge.frame import Frame, Way
 from headrace.bridge.message import Message, metadata_bytes
 from headrace.bridge.pulsar_client import build
-from headrace.bridge.pulsar_library import Client, MessageId, Producer, PulsarError, core
+from headrace.bridge.pulsar_library import (
+    Client,
+    IncompatibleSchemaError,
+    MessageId,
+    OwnSchema,
+    Producer,
+    PulsarError,
+    core,
+)
+from headrace.bridge.raw_topic import RAW_TROUBLE, RawTopics
 from headrace.bridge.tail import Position, holds
 from headrace.process.letter_properties import CUT
 
@@ -56,8 +67,11 @@ class PublishError(Exception):
 class _Sender:
     """A producer, and the ids that it gives to messages that go one by one."""
 
-    def __init__(self, client: Client, producer: Producer) -> None:
+    def __init__(self, client: Client, producer: Producer, exact: ExactProducer | None, *, only_exactly: bool) -> None:
+        """*exact*: for messages with a header; *only_exactly*: for all."""
         self.producer = producer
+        self._exact = exact
+        self._only_exactly = only_exactly
         self._client = client
         self._last_id = int(producer.last_sequence_id())
         self._arrived: Position | None = None
@@ -65,6 +79,8 @@ class _Sender:
 
     def send(self, frame: Frame) -> str | None:
         """Send a batch, or messages one by one; None when Pulsar has them all, else what went wrong."""
+        if self._exact is not None and (self._only_exactly or frame.messages[0][1].header):
+            return self._send_exactly(self._exact, frame)
         problems: list[str] = []
         answered = threading.Event()
         expected = 1 if frame.batched else len(frame.messages)
@@ -92,6 +108,23 @@ class _Sender:
         if not answered.wait(10):
             return "no answer"
         return problems[0] if problems else self._verdict(frame, answers)
+
+    def _send_exactly(self, producer: ExactProducer, frame: Frame) -> str | None:
+        messages = [
+            replace(message, properties={**(message.properties or {}), CUT: _mark(frame, sequence_id)})
+            for sequence_id, message in frame.messages
+        ]
+        try:
+            landed = producer.send(messages)
+        except RAW_TROUBLE as error:
+            return str(error) or type(error).__name__
+        for message, place in zip(messages, landed, strict=True):
+            if isinstance(place, str):
+                return TOO_BIG  # such a one is alone
+            (first, last), mark = place, (message.properties or {})[CUT]
+            if first != last and not arrived(self._client, frame.topic, CUT, mark, first, last):
+                return "its chunks are there, but make no message"
+        return None
 
     def _verdict(self, frame: Frame, answers: list[MessageId]) -> str | None:
         """Whether that has arrived what Pulsar confirmed; it confirms what it drops as a repetition, too."""
@@ -191,11 +224,15 @@ class _Writer:
 
 
 def _one_by_one(frame: Frame) -> list[Frame]:
-    """Parts of a frame that is no batch: what may go in chunks alone, as it must have arrived before the next goes."""
+    """Parts of a frame that is no batch: what may go in chunks alone, as it must have arrived before the next goes, and
+    what has a header apart, as another producer sends it."""
     runs: list[list[tuple[int, Message]]] = [[]]
     for pair in frame.messages:
-        if len(pair[1].payload) + metadata_bytes(pair[1].key, pair[1].properties or {}) > ALONE_BYTES:
+        message = pair[1]
+        if len(message.payload) + metadata_bytes(message) > ALONE_BYTES:
             runs += [[pair], []]
+        elif runs[-1] and bool(runs[-1][-1][1].header) != bool(message.header):
+            runs.append([pair])
         else:
             runs[-1].append(pair)
     return [replace(frame, messages=run) for run in runs if run]
@@ -237,8 +274,10 @@ class Transmission:
 class Publisher:
     """The producers of one bridge. Not shared between threads."""
 
-    def __init__(self, client: Client, compression: Compression) -> None:
+    def __init__(self, client: Client, compression: Compression, raw: RawTopics | None = None) -> None:
+        """*raw*: for messages with a header; without it they lose what the library cannot write."""
         self._client = client
+        self._raw = raw
         self._compression = COMPRESSION[compression]
         self._senders: dict[tuple[str, Way, str], _Sender] = {}
         self._writers: dict[tuple[str, bool], _Writer] = {}
@@ -254,22 +293,36 @@ class Publisher:
         batched = way is Way.BATCHED
         sender = self._senders.get((topic, way, name))
         if sender is None:
-            producer = self._client.create_producer(
-                topic,
-                producer_name=name if batched else f"{name}/{way.value}",
-                send_timeout_millis=0,  # a frame that timed out and came later would break the order
-                compression_type=self._compression,
-                max_pending_messages=4 * MOST_MESSAGES,
-                block_if_queue_full=True,
-                batching_enabled=batched,
-                # the limits lie far above a cut, so that the client never cuts by itself
-                batching_max_messages=4 * MOST_MESSAGES,
-                batching_max_allowed_size_in_bytes=LARGEST_FRAME_BYTES,
-                batching_max_publish_delay_ms=NEVER_MILLISECONDS,
-                chunking_enabled=not batched,
-            )
-            sender = self._senders[topic, way, name] = _Sender(self._client, producer)
+            exact, only_exactly = None, False
+            if self._raw is not None and not batched:
+                exact = ExactProducer(self._raw, topic, f"{name}/exact/{way.value}", of_letters=True)
+            try:
+                producer = self._producer(topic, way, name)
+            except IncompatibleSchemaError:
+                if exact is None:
+                    raise
+                # it enforces its schema: this one keeps others away, and each message says by what it is written
+                producer, only_exactly = self._producer(topic, way, name, schema=OwnSchema(self._client, topic)), True
+            sender = self._senders[topic, way, name] = _Sender(self._client, producer, exact, only_exactly=only_exactly)
         return int(sender.producer.last_sequence_id()) if batched else -1
+
+    def _producer(self, topic: str, way: Way, name: str, **options: Any) -> Producer:
+        batched = way is Way.BATCHED
+        return self._client.create_producer(
+            topic,
+            producer_name=name if batched else f"{name}/{way.value}",
+            send_timeout_millis=0,  # a frame that timed out and came later would break the order
+            compression_type=self._compression,
+            max_pending_messages=4 * MOST_MESSAGES,
+            block_if_queue_full=True,
+            batching_enabled=batched,
+            # the limits lie far above a cut, so that the client never cuts by itself
+            batching_max_messages=4 * MOST_MESSAGES,
+            batching_max_allowed_size_in_bytes=LARGEST_FRAME_BYTES,
+            batching_max_publish_delay_ms=NEVER_MILLISECONDS,
+            chunking_enabled=not batched,
+            **options,
+        )
 
     def publish(self, frames: list[Frame]) -> Transmission:
         """Begin to send *frames*, behind those that were given before."""

@@ -23,6 +23,19 @@ AuthorizationError: type[Exception] = core.AuthorizationError
 IncompatibleSchemaError: type[Exception] = core.IncompatibleSchema
 
 
+class OwnSchema(library.schema.BytesSchema):  # type: ignore[misc]
+    """The schema of a topic, for a producer that sends nothing by the library."""
+
+    def __init__(self, client: Client, topic: str) -> None:
+        """Raises ``PulsarError``."""
+        super().__init__()
+        self._info = client._client.get_schema_info(topic, -1)
+
+    def schema_info(self) -> Any:
+        """What the library asks."""
+        return self._info
+
+
 class MessageId(Protocol):
     """Where a message lies; of the core."""
 
@@ -47,6 +60,12 @@ class Message(Protocol):
     def data(self) -> bytes: ...
 
     def partition_key(self) -> str: ...
+
+    def ordering_key(self) -> str: ...
+
+    def has_null_value(self) -> bool: ...
+
+    def int_schema_version(self) -> int: ...
 
     def properties(self) -> dict[str, str]: ...
 
@@ -115,8 +134,25 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
+class ServiceInfo(Protocol):
+    """Where a client connects to."""
+
+    service_url: str
+    tls_trust_certs_file_path: str | None
+
+
+class CoreClient(Protocol):
+    """A client's core."""
+
+    def get_service_info(self) -> ServiceInfo: ...
+
+    def get_schema_info(self, topic: str, version: int) -> Any: ...
+
+
 class Client(Protocol):
     """A client."""
+
+    _client: CoreClient
 
     def get_topic_partitions(self, topic: str) -> list[str]: ...
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import struct
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
 from headrace.bridge.cursor import Place
+from headrace.bridge.decompression import uncompressed
+from headrace.bridge.header import Header
 from headrace.bridge.pulsar_library import core
 from headrace.bridge.wire import Fields, WireError, content, fields, integer, opened, text
 
@@ -88,6 +91,43 @@ class RawEntry:
             return None
         return Chunk(self._text(26), self._number(29), self._number(27))
 
+    @property
+    def header(self) -> Header:
+        """What it says as a whole: of a batch that is its first message's. Nobody reads its bytes by a schema."""
+        return Header(bool(self._number(17)), self._content(18), bool(self._number(25)))
+
+    def header_of(self, index: int) -> Header:
+        """That of one message, without its schema. *index*: its place in the batch; -1 for one that is in none.
+
+        Raises ``WireError`` and ``UnreadableError``.
+        """
+        if index < 0:
+            return self.header
+        single = self.singles[index]
+        return Header(bool(integer(single, 6)), content(single, 7), bool(integer(single, 9)))
+
+    def metadata_of(self, index: int) -> str:
+        """Like :attr:`metadata`; of one message in a batch its `SingleMessageMetadata`."""
+        return self.metadata if index < 0 else base64.b64encode(self._singles[index]).decode()
+
+    @cached_property
+    def singles(self) -> list[Fields]:
+        """The metadata of each message of a batch. Raises ``WireError`` and ``UnreadableError``."""
+        return [fields(each) for each in self._singles]
+
+    @cached_property
+    def _singles(self) -> list[bytes]:
+        data = uncompressed(self._payload, self._number(8), self._number(9) or len(self._payload))
+        found: list[bytes] = []
+        at = 0
+        while len(found) < self.messages:
+            if at + 4 > len(data):
+                raise WireError("a batch is cut off")
+            [size] = struct.unpack_from(">I", data, at)
+            found.append(data[at + 4 : at + 4 + size])
+            at += 4 + size + integer(fields(found[-1]), 3)
+        return found
+
     def message_id(self) -> EntryId:
         """As of a message."""
         return self.identity
@@ -101,8 +141,21 @@ class RawEntry:
         return self._payload
 
     def partition_key(self) -> str:
-        """As of a message; empty for one of bytes."""
-        return "" if self._number(17) else self._text(6)
+        """As of a message."""
+        return self._text(6)
+
+    def ordering_key(self) -> str:
+        """As of a message."""
+        return self._text(18)
+
+    def has_null_value(self) -> bool:
+        """As of a message."""
+        return bool(self._number(25))
+
+    def int_schema_version(self) -> int:
+        """As of a message; -1 without one."""
+        version = self._content(16)
+        return int.from_bytes(version, "big", signed=True) if len(version) == 8 else -1
 
     def properties(self) -> dict[str, str]:
         """As of a message; those of messages in a batch lie in the payload."""
@@ -133,8 +186,11 @@ class RawEntry:
         except WireError:
             return default
 
-    def _text(self, number: int) -> str:
+    def _content(self, number: int) -> bytes:
         try:
-            return content(self._fields, number).decode(errors="replace")
+            return content(self._fields, number)
         except WireError:
-            return ""
+            return b""
+
+    def _text(self, number: int) -> str:
+        return self._content(number).decode(errors="replace")

@@ -1,7 +1,7 @@
 """Asks brokers for entries as they have them, and acknowledges entries that the client library keeps to itself.
 
-Both need nothing but the right to consume. Each use has a connection of its own, made when it is needed, which is
-seldom.
+Both need nothing but the right to consume. ``exact_producer`` publishes so. Each use has a connection of its own, made
+when it is needed, which is seldom.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -38,6 +39,8 @@ QUIET_SECONDS = 3.0
 """How long nothing may come before a reading ends short of where it should."""
 PERMITS = 1000
 LARGEST_FRAME = 128 * 1024 * 1024
+LARGEST_MESSAGE = 5 * 1024 * 1024
+"""What a broker takes that does not say it."""
 MOST_REDIRECTIONS = 10
 LAST_TO_LEAD = 1000
 """A priority level below everybody's, so that who only acknowledges is given no messages."""
@@ -50,6 +53,11 @@ _CONSUMER = 1
 class BrokerRefusalError(Exception):
     """What a broker answered instead of what it was asked for."""
 
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text or f"error {code}")
+        self.code = code
+        """Pulsar's number of the error (``ServerError``)."""
+
 
 RAW_TROUBLE: tuple[type[Exception], ...] = (OSError, WireError, BrokerRefusalError)
 """No answer, a refusal, or an answer that is none of Pulsar's."""
@@ -58,33 +66,40 @@ RAW_TROUBLE: tuple[type[Exception], ...] = (OSError, WireError, BrokerRefusalErr
 class RawTopics:
     """The brokers of one cluster. Methods raise ``RAW_TROUBLE``."""
 
-    def __init__(self, connection: PulsarConnection, secrets: Secrets) -> None:
-        self._urls = _hosts(connection.service_url)
-        self._token = secrets.read("pulsar/token") if connection.auth else ""
+    def __init__(self, service_url: str, token: str = "", authority: str | Path | None = None) -> None:
+        """*authority*: the file with the CA certificates, with ``pulsar+ssl://``; None for the system's."""
+        self._urls = _hosts(service_url)
+        self._token = token
         self._tls: ssl.SSLContext | None = None
-        if connection.service_url.startswith("pulsar+ssl://"):
-            authority = secrets.certificate("pulsar-ca/ca.crt") if connection.tls else None
+        if service_url.startswith("pulsar+ssl://"):
             self._tls = ssl.create_default_context(cafile=authority)
+
+    @classmethod
+    def of(cls, connection: PulsarConnection, secrets: Secrets) -> Self:
+        """As a resource says; raises ``FatalConfigurationError`` when a secret file is missing."""
+        token = secrets.read("pulsar/token") if connection.auth else ""
+        authority = secrets.certificate("pulsar-ca/ca.crt") if connection.tls else None
+        return cls(connection.service_url, token, authority)
 
     def reading(self, partition: str, first: Place) -> Reading:
         """A reading of the topic *partition* from *first* on, to be closed."""
-        return Reading(self._link(partition), partition, first)
+        return Reading(self.link(partition), partition, first)
 
     def acknowledge(
         self, partition: str, subscription: str, kind: SubscriptionType, places: Iterable[Place], *, cumulative: bool
     ) -> None:
         """Acknowledge entries of the topic *partition* on *subscription*; *cumulative*: and all before."""
-        with self._link(partition) as link:
+        with self.link(partition) as link:
             shared = field(17, field(1, 0)) if kind is SubscriptionType.KEY_SHARED else b""
             link.subscribe(partition, subscription, _TYPES[kind], field(7, LAST_TO_LEAD) + shared)
             ids = b"".join(field(3, field(1, ledger) + field(2, entry)) for ledger, entry in places)
             link.send(command(Command.ACK, field(1, _CONSUMER), field(2, int(cumulative)), ids, field(8, _REQUEST)))
             answer = link.answer(Command.ACK_RESPONSE)
             if 4 in answer.body:
-                raise BrokerRefusalError(text(answer.body, 5) or f"error {integer(answer.body, 4)}")
+                raise BrokerRefusalError(text(answer.body, 5), integer(answer.body, 4))
 
-    def _link(self, topic: str) -> _Link:
-        """A connection to the broker that serves *topic*."""
+    def link(self, topic: str) -> Link:
+        """A connection to the broker that serves *topic*, to be closed."""
         link, authoritative = self._first(), False
         for _ in range(MOST_REDIRECTIONS):
             try:
@@ -92,7 +107,7 @@ class RawTopics:
                 answer = link.answer(Command.LOOKUP_RESPONSE).body
                 kind = integer(answer, 3)
                 if kind == 2:
-                    raise BrokerRefusalError(text(answer, 7) or f"error {integer(answer, 6)}")
+                    raise BrokerRefusalError(text(answer, 7), integer(answer, 6))
                 url = text(answer, 2 if self._tls else 1)
                 proxied = bool(integer(answer, 8))
             except BaseException:
@@ -106,7 +121,7 @@ class RawTopics:
         link.close()
         raise BrokerRefusalError(f"no broker serves {topic}")
 
-    def _first(self) -> _Link:
+    def _first(self) -> Link:
         trouble: Exception | None = None
         for host in self._urls:
             try:
@@ -116,14 +131,14 @@ class RawTopics:
         assert trouble is not None
         raise trouble
 
-    def _connect(self, host: tuple[str, int], proxied_to: str = "") -> _Link:
-        return _Link(host, self._tls, self._token, proxied_to.rpartition("://")[2])
+    def _connect(self, host: tuple[str, int], proxied_to: str = "") -> Link:
+        return Link(host, self._tls, self._token, proxied_to.rpartition("://")[2])
 
 
 class Reading:
     """Entries of one topic, in order."""
 
-    def __init__(self, link: _Link, partition: str, first: Place) -> None:
+    def __init__(self, link: Link, partition: str, first: Place) -> None:
         self._link = link
         self._partition = partition
         part = partition.rpartition("-partition-")[2]
@@ -184,7 +199,7 @@ class Reading:
         self._link.send(command(Command.FLOW, field(1, _CONSUMER), field(2, messages)))
 
 
-class _Link:
+class Link:
     """One connection; requests have to be answered before the next."""
 
     def __init__(self, host: tuple[str, int], tls: ssl.SSLContext | None, token: str, proxied_to: str) -> None:
@@ -197,7 +212,8 @@ class _Link:
             login = field(5, "token") + field(3, token) if token else b""
             proxied = field(6, proxied_to) if proxied_to else b""
             self.send(command(Command.CONNECT, field(1, "headrace"), login, field(4, PROTOCOL_VERSION), proxied))
-            self.answer(Command.CONNECTED)
+            self.largest_message = integer(self.answer(Command.CONNECTED).body, 3, LARGEST_MESSAGE)
+            """Bytes that the broker takes in one entry."""
         except BaseException:
             self._socket.close()
             raise
@@ -222,9 +238,11 @@ class _Link:
             if frame.kind == kind:
                 return frame
             if frame.kind == Command.ERROR:
-                raise BrokerRefusalError(text(frame.body, 3) or f"error {integer(frame.body, 2)}")
-            if frame.kind == Command.CLOSE_CONSUMER:
-                raise BrokerRefusalError("the broker closed the consumer")
+                raise BrokerRefusalError(text(frame.body, 3), integer(frame.body, 2))
+            if frame.kind in (Command.CLOSE_CONSUMER, Command.CLOSE_PRODUCER):
+                raise BrokerRefusalError("the broker closed the topic")
+            if frame.kind == Command.SEND_ERROR:
+                raise BrokerRefusalError(text(frame.body, 4), integer(frame.body, 3))
 
     def message(self, seconds: float) -> Frame | None:
         """The next message; None when nothing came for so long."""

@@ -13,19 +13,33 @@ import orjson
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.retry_letters import RetryLetters
 from headrace.bridge.batch import Item
+from headrace.bridge.headers import Headers
 from headrace.bridge.message import ERROR_LENGTH
 from headrace.bridge.pulsar_library import Message, MessageId, properties_of
 from headrace.bridge.raw_entry import RawEntry
 from headrace.bridge.resting_letter import LARGEST_RETRY_BYTES, RestingLetters
 from headrace.bridge.retried import Retried, origin
-from headrace.process.letter_properties import ATTEMPTS, ERROR, METADATA, PUBLISH_TIME, REASON, SOURCE, is_ours, kept
+from headrace.process.letter_properties import (
+    ATTEMPTS,
+    ERROR,
+    KEY_FORM,
+    METADATA,
+    PUBLISH_TIME,
+    REASON,
+    SOURCE,
+    UNKNOWN,
+    is_ours,
+    kept,
+)
 
 
 class Letters:
     """Makes the outbox records of one bridge's letters."""
 
-    def __init__(self, bridge: PulsarBridge) -> None:
+    def __init__(self, bridge: PulsarBridge, headers: Headers) -> None:
+        """The methods raise ``HeaderUnknownError``."""
         assert bridge.spec.source.pulsar is not None
+        self._headers = headers
         self._source = bridge.identity
         self._subscription = bridge.spec.source.pulsar.subscription
         self._retry = bridge.spec.retry
@@ -61,6 +75,7 @@ class Letters:
     def _letter(self, message: Message, identity: MessageId, reason: str, error: str) -> dict[str, Any]:
         """With the properties of Java's consumers (``reconsumeLater``), so that these can read it too."""
         topic, name = origin(message, identity)
+        header = self._headers.of(message)
         own = kept(properties_of(message), replayed=is_ours(message.producer_name()))
         marks = {
             "REAL_TOPIC": topic,
@@ -69,11 +84,16 @@ class Letters:
             "ORIGIN_MESSAGE_IDY_TIME": name,  # the name that Java's clients gave it by mistake, and still read
             SOURCE: self._source,
             PUBLISH_TIME: str(message.publish_timestamp()),
-            **({METADATA: message.metadata} if isinstance(message, RawEntry) else {}),
+            **({KEY_FORM: UNKNOWN} if header.key_is_bytes is None else {}),
         }
+        if isinstance(message, Retried):
+            marks |= message.unknown
+        elif isinstance(message, RawEntry) or _is_unreadable(message):
+            marks[METADATA] = self._headers.metadata_of(message)
         return {
             "payloadBase64": base64.b64encode(message.data()).decode(),
             "key": _readable(message.partition_key) or None,
+            **({"header": record} if (record := header.to_record()) else {}),
             "properties": own | marks,
             "eventTimeMillis": message.event_timestamp() or None,
             "reason": reason,
@@ -90,6 +110,16 @@ def _attempt(message: Message) -> int:
 def _wait_seconds(retry: RetryLetters, attempt: int) -> float:
     longest = retry.backoff.longest_seconds(attempt)
     return random.uniform(longest / 2, longest) if retry.backoff.jitter else longest
+
+
+def _is_unreadable(message: Message) -> bool:
+    """Whether the client cannot give out the key or the properties of *message*, as they are not UTF-8."""
+    try:
+        message.partition_key()
+        message.properties()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _readable(get: Callable[[], Any]) -> Any:

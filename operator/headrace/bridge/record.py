@@ -77,6 +77,7 @@ def _letter(entry: bytes, message: Message | None, poison: PoisonError, routing:
             key=message.key,
             properties=kept(message.properties or {}),
             event_time=message.event_time,
+            header=message.header,
         )
     properties = _trace(message) | {FORM: routing.format.value} | _earlier_reasons(entry, routing)
     payload = _kept(entry, routing.format)

@@ -7,16 +7,19 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headrace.api.bridge_sink import Compression
 from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
-from headrace.bridge.letter import UnreplayableError, renewed
+from headrace.bridge.header import Header
+from headrace.bridge.headers import Headers
+from headrace.bridge.letter import UnreplayableError, renewed, sure
 from headrace.bridge.message import Message
 from headrace.bridge.pace import Pace
 from headrace.bridge.publisher import PublishError
 from headrace.bridge.pulsar_library import Client, library
 from headrace.bridge.pulsar_library import Message as Received
+from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.way_back import Parcel, WayBack
 from headrace.process.letter_properties import FORM
 
@@ -48,6 +51,7 @@ def replay_dlq_messages(
     *,
     service_url: str | None = None,
     client: Client | None = None,
+    token: str = "",
     subscription: str = "headrace-replay",
     limit: int | None = None,
     rate_per_second: int | None = None,
@@ -65,16 +69,18 @@ def replay_dlq_messages(
     Calling it again after a crash publishes nothing twice: each message names its letter, and those that the original
     topic holds already are only acknowledged. Letters are told apart as long as the original topic keeps its messages.
 
-    *service_url* or *client* (a ``pulsar.Client``), one of them. Raises ``pulsar.PulsarException``; calling it again
-    goes on.
+    *service_url* or *client* (a ``pulsar.Client``), one of them. *token*: where Pulsar wants one; also beside *client*,
+    as what the library cannot read or write of a message goes by a connection of its own. Raises
+    ``pulsar.PulsarException``; calling it again goes on.
     """
     if (service_url is None) == (client is None):
         raise ValueError("give service_url or client, and not both")
-    with _connected(service_url, client) as connection:
-        run = _Run(connection, original_topic, processor, limit, Pace(rate_per_second), max_replays)
+    with _connected(service_url, client, token) as connection:
+        raw = _raw(connection, token)
+        run = _Run(connection, raw, original_topic, processor, limit, Pace(rate_per_second), max_replays)
         try:
             for partition in connection.get_topic_partitions(dlq_topic):
-                with DeadLetters(connection, partition, subscription) as letters:
+                with DeadLetters(connection, Headers(raw), partition, subscription) as letters:
                     run.partition(partition, letters, idle_seconds)
         finally:
             run.close()
@@ -82,23 +88,37 @@ def replay_dlq_messages(
 
 
 @contextmanager
-def _connected(service_url: str | None, client: Client | None) -> Iterator[Client]:
+def _connected(service_url: str | None, client: Client | None, token: str) -> Iterator[Client]:
     if client is not None:
         yield client
         return
-    own: Client = library.Client(service_url)
+    own: Client = library.Client(service_url, authentication=library.AuthenticationToken(token) if token else None)
     try:
         yield own
     finally:
         own.close()
 
 
+def _raw(client: Client, token: str) -> RawTopics:
+    """To the brokers of *client*."""
+    service = client._client.get_service_info()
+    return RawTopics(service.service_url, token, service.tls_trust_certs_file_path or None)
+
+
 class _Run:
     def __init__(
-        self, client: Client, topic: str, processor: Processor, limit: int | None, pace: Pace, max_replays: int
+        self,
+        client: Client,
+        raw: RawTopics,
+        topic: str,
+        processor: Processor,
+        limit: int | None,
+        pace: Pace,
+        max_replays: int,
     ) -> None:
         self.report = ReplayReport()
         self._client = client
+        self._raw = raw
         self._topic = topic
         self._processor = processor
         self._limit = limit
@@ -141,7 +161,8 @@ class _Run:
         """Producers of a fixed name: while they live no other run publishes letters of that partition."""
         self.close()
         short = hashlib.sha256(name.encode()).hexdigest()[:12]
-        self._way = WayBack(self._client, f"headrace-replay/{short}", Compression.NONE, lambda _: True, lambda: None)
+        name = f"headrace-replay/{short}"
+        self._way = WayBack(self._client, self._raw, name, Compression.NONE, lambda _: True, lambda: None)
         if obstacle := self._way.obstacle(self._topic):
             raise library.PulsarException(obstacle)
         return self._way
@@ -189,11 +210,27 @@ class _Run:
         self.report.problem = f"{each.name}: {why}"
 
     def _renewed(self, each: Found, made: bytes | Message | Received) -> Message:
-        properties = renewed(each.letter.properties, self._max_replays)
+        letter = each.letter
+        properties = renewed(letter.properties, self._max_replays)
+        header = sure(letter.header)
         if isinstance(made, Message):
-            return Message(made.payload, made.key, {**properties, **(made.properties or {})}, made.event_time)
-        form = each.letter.properties.get(FORM)
+            return _with_header(made, {**properties, **(made.properties or {})}, letter.key, header)
+        form = letter.properties.get(FORM)
         if form and not isinstance(made, bytes):
             raise UnreplayableError(f"it holds an entry ({form}), no message: return a payload or a Message.")
-        payload = made if isinstance(made, bytes) else made.data()
-        return Message(payload, each.letter.key, properties, each.letter.event_time or None)
+        whole = Message(b"", letter.key, None, letter.event_time or None)
+        whole.payload = made if isinstance(made, bytes) else made.data()
+        return _with_header(whole, properties, letter.key, header)
+
+
+def _with_header(message: Message, properties: dict[str, str], key: str | None, header: Header) -> Message:
+    """*message* with *properties*, and what of its letter's *header* is true of it, with *key* before."""
+    return replace(
+        message,
+        properties=properties,
+        header=replace(
+            header,
+            key_is_bytes=header.key_is_bytes and message.key == key,
+            null_value=header.null_value and not message.payload,
+        ),
+    )

@@ -11,6 +11,7 @@ from headrace.api.replay import Replay, ReplayOrigin, ReplayState
 from headrace.api.status import ReplayPhase
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin, TopicMissingError
 from headrace.bridge.dead_letter_replay import DeadLetterReplay
+from headrace.bridge.headers import HeaderUnknownError
 from headrace.bridge.identity import Identity
 from headrace.bridge.lease import Lease
 from headrace.bridge.metrics import BridgeMetrics
@@ -18,6 +19,7 @@ from headrace.bridge.outward import NOT_OURS
 from headrace.bridge.position_replay import PositionReplay
 from headrace.bridge.publisher import PublishError
 from headrace.bridge.pulsar_library import Client, PulsarError
+from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.remembered import ReplayMemory
 from headrace.bridge.replay_flight import Flight, Flights
 from headrace.bridge.replay_lines import ReplayLines
@@ -38,6 +40,7 @@ DRAIN_SECONDS = 5.0
 TROUBLE: tuple[type[Exception], ...] = (
     PulsarError,
     PublishError,
+    HeaderUnknownError,
     NoTopicsError,
     TopicMissingError,
     *ADMIN_TROUBLE,
@@ -58,6 +61,7 @@ class ReplayLoop:
         server: ValkeyServer,
         pulsar_client: Client,
         admin: PulsarAdmin,
+        raw: RawTopics,
         lines: ReplayLines,
         health: Health,
         metrics: BridgeMetrics,
@@ -76,6 +80,7 @@ class ReplayLoop:
         self._stop_seen = 0.0
         self._pulsar = pulsar_client
         self._admin = admin
+        self._raw = raw
         self._prefix = prefix
         self._lines = lines
         self._health = health
@@ -154,6 +159,7 @@ class ReplayLoop:
             sink, name = self._bridge.spec.sink.pulsar, self._identity.name()
             self._way = WayBack(
                 self._pulsar,
+                self._raw,
                 f"headrace/{self._bridge.identity}@{name}/replay",
                 sink.compression if sink else Compression.LZ4,
                 self._admin.exists,
@@ -210,7 +216,7 @@ class ReplayLoop:
         )
 
     def _open(self, replay: Replay, run: RunStore) -> DeadLetterReplay | PositionReplay:
-        rest = (replay, run, self._pulsar, self._admin)
+        rest = (replay, run, self._pulsar, self._admin, self._raw)
         if replay.origin is ReplayOrigin.DEAD_LETTER:
             way = self._open_way()
             return DeadLetterReplay(self._bridge, *rest, way, self._metrics, self._turn, self._limit_bytes)

@@ -10,7 +10,11 @@ from headrace.api.topic import base_topic
 from headrace.bridge.pulsar_library import Message, MessageId, properties_of
 from headrace.process.letter_properties import (
     JOURNEY,
+    KEY_FORM,
+    METADATA,
     PUBLISH_TIME,
+    SCHEMA,
+    UNKNOWN,
     is_ours,
     milliseconds,
     number,
@@ -44,7 +48,7 @@ class Retried:
     """
 
     def __init__(self, letter: Message, consumes: Callable[[str], bool]) -> None:
-        self._letter = letter
+        self.letter = letter
         self._found = properties_of(letter)
         topic, name = self._found.get("REAL_TOPIC", ""), self._found.get("ORIGIN_MESSAGE_ID", "")
         known = consumes(base_topic(topic)) and _MESSAGE_ID.fullmatch(name) is not None
@@ -55,6 +59,12 @@ class Retried:
         self._own = original(self._found) if known else self._found
         self._journey = {name: self._found[name] for name in JOURNEY if name in self._found} if known else {}
 
+    @property
+    def unknown(self) -> dict[str, str]:
+        """What its letter says that nobody knows of it, and its next letter must still say."""
+        found = {name: text for name, text in self._found.items() if name in (KEY_FORM, METADATA)}
+        return found | ({SCHEMA: UNKNOWN} if self._found.get(SCHEMA) == UNKNOWN else {})
+
     def properties(self) -> dict[str, str]:
         """Its own, and what a replay noted on it."""
         return self._own | self._journey
@@ -62,12 +72,12 @@ class Retried:
     def producer_name(self) -> str:
         """Its producer's; of one that a replay published a name of ours."""
         if self._journey:
-            return self._letter.producer_name()
-        return "" if is_ours(self._letter.producer_name()) else self._letter.producer_name()
+            return self.letter.producer_name()
+        return "" if is_ours(self.letter.producer_name()) else self.letter.producer_name()
 
     def publish_timestamp(self) -> int:
         """When it was first published, as far as the letter says so: Java's do not."""
-        return milliseconds(self._found.get(PUBLISH_TIME)) or self._letter.publish_timestamp()
+        return milliseconds(self._found.get(PUBLISH_TIME)) or self.letter.publish_timestamp()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._letter, name)
+        return getattr(self.letter, name)

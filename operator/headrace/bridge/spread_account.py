@@ -23,6 +23,7 @@ from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
 from headrace.bridge.batch import Batch, apart, is_apart
 from headrace.bridge.client_log import ClientLog
 from headrace.bridge.cursor import Cursor, Place, Span, common, within
+from headrace.bridge.headers import Headers
 from headrace.bridge.incomplete import IncompleteMessages
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.preparation import Prepare
@@ -76,7 +77,7 @@ class SpreadAccount:
         self._topics = topics
         self._admin = admin
         self._raw = raw
-        again, letters = SecondReading(client, tick), Letters(bridge)
+        again, letters = SecondReading(client, tick), Letters(bridge, Headers(raw))
         self._recovery = Recovery(
             raw, again, incomplete, prepare, letters, metrics, subscription.name, lambda _: SKIPPED
         )

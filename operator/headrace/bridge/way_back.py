@@ -8,16 +8,28 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from headrace.api.bridge_sink import Compression
 from headrace.bridge.chunks import arrived, first_and_last
+from headrace.bridge.exact_producer import ExactProducer
 from headrace.bridge.message import Message, metadata_bytes
 from headrace.bridge.patience import Patience
 from headrace.bridge.publisher import ALONE_BYTES, COMPRESSION, TOO_BIG, PublishError
 from headrace.bridge.pulsar_client import build, partitions
-from headrace.bridge.pulsar_library import Client, MessageId, Producer, PulsarError, core, properties_of
+from headrace.bridge.pulsar_library import (
+    Client,
+    IncompatibleSchemaError,
+    MessageId,
+    OwnSchema,
+    Producer,
+    PulsarError,
+    core,
+    properties_of,
+)
+from headrace.bridge.raw_topic import RAW_TROUBLE, RawTopics
 from headrace.bridge.routing import Target
 from headrace.bridge.tail import messages_since
 from headrace.process.letter_properties import LETTER, REPLAY
@@ -33,7 +45,7 @@ _OBSTACLES: dict[type[Exception], str] = {
     core.TopicNotFound: "does not exist",
     core.TopicTerminated: "was terminated, and takes no messages any more",
     core.AuthorizationError: "is not ours to write to: grant the right to produce",
-    core.IncompatibleSchema: "takes no bytes: it has a schema that is enforced",
+    core.IncompatibleSchema: "takes no message without a schema: it enforces one",
     core.NotAllowedError: "is not allowed to be written to",
     core.InvalidTopicName: "is no name of a topic",
 }
@@ -64,12 +76,15 @@ class WayBack:
     def __init__(
         self,
         client: Client,
+        raw: RawTopics,
         name: str,
         compression: Compression,
         exists: Callable[[str], bool],
         waiting: Callable[[], None],
     ) -> None:
         self._client = client
+        self._raw = raw
+        self._exact: dict[str, ExactProducer] = {}
         self._name = name
         self._compression = COMPRESSION[compression]
         self._exists = exists
@@ -77,6 +92,8 @@ class WayBack:
         self._targets: dict[str, Target] = {}
         self._producers: dict[str, Producer] = {}
         self._obstacles: dict[str, tuple[float, str]] = {}
+        self._enforcing: set[str] = set()
+        """Topics that take no messages without a schema."""
         self._last_id = 0
 
     def obstacle(self, topic: str) -> str:
@@ -103,13 +120,23 @@ class WayBack:
             target = Target(topic, partitions(self._client, topic))
             for partition in range(max(target.partitions, 1)):
                 name = target.partition_topic(partition)
-                self._producers[name] = self._producers.get(name) or self._producer(name)
+                if name not in self._producers:
+                    self._producers[name] = self._first_producer(topic, name)
         except tuple(_OBSTACLES) as error:
             return f"{topic} {_OBSTACLES[type(error)]}"
         self._targets[topic] = target
         return ""
 
-    def _producer(self, topic: str) -> Producer:
+    def _first_producer(self, topic: str, partition: str) -> Producer:
+        try:
+            return self._producer(partition)
+        except IncompatibleSchemaError:
+            self._enforcing.add(topic)
+            return self._producer(
+                partition, schema=OwnSchema(self._client, partition)
+            )  # it keeps others away, and sends nothing
+
+    def _producer(self, topic: str, **options: Any) -> Producer:
         producer = self._client.create_producer(
             topic,
             producer_name=self._name,
@@ -118,6 +145,7 @@ class WayBack:
             block_if_queue_full=True,
             batching_enabled=False,
             chunking_enabled=True,
+            **options,
         )
         # Ids that no earlier run gave: consumers would take the chunks of a message that was cut short for ours.
         self._last_id = max(self._last_id, int(producer.last_sequence_id()) + SEQUENCE_MARGIN)
@@ -128,28 +156,45 @@ class WayBack:
 
         All others have arrived. Raises :class:`PublishError` when it is not known of one.
         """
-        refused: dict[str, str] = {}
-        run: list[Parcel] = []
+        refused = {
+            parcel.mark: f"{parcel.target} {_OBSTACLES[core.IncompatibleSchema]}"
+            for parcel in parcels
+            if parcel.target in self._enforcing and parcel.message.header.schema is None
+        }
+        for run in _runs([parcel for parcel in parcels if parcel.mark not in refused]):
+            refused |= self._send_exactly(run) if run[0].message.header else self._send(run)
+        return refused
+
+    def _send_exactly(self, parcels: Sequence[Parcel]) -> dict[str, str]:
+        """Send what the library cannot write."""
+        by_topic: dict[str, list[Parcel]] = {}
         for parcel in parcels:
-            message = parcel.message
-            if len(message.payload) + metadata_bytes(message.key, message.properties or {}) > ALONE_BYTES:
-                refused |= self._send(run) | self._send([parcel])
-                run = []
-            else:
-                run.append(parcel)
-        return refused | self._send(run)
+            by_topic.setdefault(self._partition(parcel), []).append(parcel)
+        refused = {}
+        for topic, group in by_topic.items():
+            if topic not in self._exact:
+                self._exact[topic] = ExactProducer(self._raw, topic, f"{self._name}/exact", of_letters=False)
+            self._waiting()
+            try:
+                landed = self._exact[topic].send([_marked(parcel) for parcel in group])
+            except RAW_TROUBLE as error:
+                raise PublishError(f"{topic} did not take a message: {error or type(error).__name__}") from None
+            for parcel, place in zip(group, landed, strict=True):
+                if isinstance(place, str):
+                    refused[parcel.mark] = place
+                elif place.first != place.last and not arrived(self._client, topic, LETTER, parcel.mark, *place):
+                    raise PublishError(f"{parcel.target}: its chunks are there, but make no message")
+        return refused
 
     def _send(self, parcels: Sequence[Parcel]) -> dict[str, str]:
         """Send what may be on its way at once: what may go in chunks goes alone."""
-        if not parcels:
-            return {}
         flight = _Flight(len(parcels))
         used = {}
         for parcel in parcels:
             topic = self._partition(parcel)
             used[topic] = producer = self._producers[topic]
-            marked = replace(parcel.message, properties={**(parcel.message.properties or {}), LETTER: parcel.mark})
-            producer._producer.send_async(build(marked, self._next_id(), None, keeps_cut=True), flight.on(parcel.mark))
+            message = build(_marked(parcel), self._next_id(), None, keeps_cut=True)
+            producer._producer.send_async(message, flight.on(parcel.mark))
         patience = Patience()
         while not flight.ended.wait(1.0):
             self._waiting()
@@ -201,6 +246,7 @@ class WayBack:
         """Close the producers, without waiting long for what they still hold."""
         producers, self._producers = self._producers, {}
         self._targets.clear()
+        self._enforcing.clear()
         self._obstacles.clear()
         closing = [
             threading.Thread(target=_close, args=(producer,), name="close producer", daemon=True)
@@ -211,6 +257,27 @@ class WayBack:
         deadline = time.monotonic() + CLOSE_SECONDS
         for thread in closing:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _marked(parcel: Parcel) -> Message:
+    return replace(parcel.message, properties={**(parcel.message.properties or {}), LETTER: parcel.mark})
+
+
+def _runs(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
+    """What may go together: small ones, and those with a header apart."""
+    run: list[Parcel] = []
+    for parcel in parcels:
+        message = parcel.message
+        alone = len(message.payload) + metadata_bytes(message) > ALONE_BYTES
+        if run and (alone or bool(run[-1].message.header) != bool(message.header)):
+            yield run
+            run = []
+        run.append(parcel)
+        if alone:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 class _Flight:

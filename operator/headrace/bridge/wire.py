@@ -1,13 +1,15 @@
-"""Pulsar's binary protocol, as far as a look at single entries needs it. Pure.
+"""Pulsar's binary protocol, as far as single entries need it. Pure.
 
 The client library gives out what it could decrypt, uncompress and put together, and nothing of the rest. To keep the
-rest, its bytes must be had as the broker has them.
+rest, its bytes must be had as the broker has them. Nor does it read or write all that a message has.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+
+from headrace.bridge.checksum import crc32c
 
 PROTOCOL_VERSION = 19
 
@@ -25,17 +27,27 @@ class Command:
     CONNECT = 2
     CONNECTED = 3
     SUBSCRIBE = 4
+    PRODUCER = 5
+    SEND = 6
+    SEND_RECEIPT = 7
+    SEND_ERROR = 8
     MESSAGE = 9
     ACK = 10
     FLOW = 11
     SUCCESS = 13
     ERROR = 14
+    CLOSE_PRODUCER = 15
     CLOSE_CONSUMER = 16
+    PRODUCER_SUCCESS = 17
     PING = 18
     PONG = 19
     LOOKUP = 23
     LOOKUP_RESPONSE = 24
+    GET_SCHEMA = 34
+    GET_SCHEMA_RESPONSE = 35
     ACK_RESPONSE = 38
+    GET_OR_CREATE_SCHEMA = 39
+    GET_OR_CREATE_SCHEMA_RESPONSE = 40
 
 
 _BROKER_METADATA = b"\x0e\x02"
@@ -123,6 +135,14 @@ def command(kind: int, *parts: bytes) -> bytes:
     """A whole frame of a command."""
     base = field(1, kind) + field(kind, b"".join(parts))
     return struct.pack(">II", len(base) + 4, len(base)) + base
+
+
+def sending(parts: bytes, metadata: bytes, payload: bytes) -> bytes:
+    """A whole frame that publishes an entry. *parts*: of the command."""
+    base = field(1, Command.SEND) + field(Command.SEND, parts)
+    entry = struct.pack(">I", len(metadata)) + metadata + payload
+    checked = _CHECKSUM + struct.pack(">I", crc32c(entry)) + entry
+    return struct.pack(">II", len(base) + len(checked) + 4, len(base)) + base + checked
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,14 @@ FORM = "HEADRACE_FORM"
 """What the payload is, where it is not that of a message: the format of an entry that no message could be made of. A
 replay tries it once more."""
 METADATA = "HEADRACE_METADATA"
-"""The payload are the bytes of an entry that no client could read; this is its `MessageMetadata`, in Base64."""
+"""Of what no client could read: the payload are the bytes of an entry, or key and properties are not UTF-8 and are
+missing. This is its `MessageMetadata` (of one message in a batch its `SingleMessageMetadata`), in Base64."""
+KEY_FORM = "HEADRACE_KEY_FORM"
+"""``Unknown`` where nobody could tell whether the key is a text or the Base64 of bytes."""
+SCHEMA = "HEADRACE_SCHEMA"
+"""The schema of the message (Pulsar's ``Schema``, in Base64), where the letter's topic did not take it; ``Unknown``
+where it was gone."""
+UNKNOWN = "Unknown"
 CELERY_MESSAGE = "CeleryMessage"
 """The form of a letter that holds an entry of a queue as it was."""
 TASK_CALL = "TaskCall"
@@ -49,7 +56,7 @@ JAVA = frozenset(
 )
 """What Java's consumers write on retry letters and dead letters (``RetryMessageUtil``)."""
 
-MARKS = JAVA | {CUT, REASON, ERROR, ATTEMPTS, SOURCE, PUBLISH_TIME, FORM, METADATA, ADDED}
+MARKS = JAVA | {CUT, REASON, ERROR, ATTEMPTS, SOURCE, PUBLISH_TIME, FORM, METADATA, KEY_FORM, SCHEMA, ADDED}
 """What makes a letter of a message."""
 
 OURS = "HEADRACE_"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import parse
+from headrace.bridge.headers import Headers
 from headrace.bridge.letter import UnreplayableError, renewed
 from headrace.bridge.message import CHUNK_BYTES, Message, fitted, metadata_bytes
 from headrace.bridge.preparation import preparer
@@ -73,6 +74,15 @@ class Received:
     def partition_key(self) -> str:
         return self.key
 
+    def ordering_key(self) -> str:
+        return ""
+
+    def has_null_value(self) -> bool:
+        return False
+
+    def int_schema_version(self) -> int:
+        return -1
+
     def event_timestamp(self) -> int:
         return self.event_time
 
@@ -103,7 +113,8 @@ def bridge(**sink: Any) -> PulsarBridge:
 
 
 BRIDGE = bridge()
-LETTERS = Letters(BRIDGE)
+HEADERS = Headers(None)
+LETTERS = Letters(BRIDGE, HEADERS)
 RETRY = BRIDGE.spec.retry_topic
 
 
@@ -141,7 +152,9 @@ def test_p1_a_letter_gives_back_the_properties_that_the_message_had(found: dict[
 
 @given(properties)
 def test_p1_a_letter_of_a_task_gives_them_back_too_and_its_span_is_none_of_them(found: dict[str, str]) -> None:
-    [entry] = preparer(bridge(celery={"task": "t", "queue": "q"}), "p")([Received(found, event_time=5)]).entries
+    [entry] = preparer(bridge(celery={"task": "t", "queue": "q"}), "p", HEADERS)(
+        [Received(found, event_time=5)]
+    ).entries
     headers = json.loads(entry.entry if not isinstance(entry, bytes) else entry)["headers"]
     for span in ({}, {"traceparent": "00-b"}, {"traceparent": "00-b", "tracestate": "s=1"}):
         record = letters.dead_letter(
@@ -166,7 +179,7 @@ def test_p1_a_retried_message_looks_as_it_first_did_after_any_number_of_attempts
     message = Received(found, key=key, event_time=event_time)
     once = retried(message)
     twice = retried(once, 10)
-    prepare = preparer(BRIDGE, "p")
+    prepare = preparer(BRIDGE, "p", HEADERS)
     entries = [prepare([each]).entries[0] for each in (message, once, twice)]
     assert len({each.entry for each in entries}) == 1  # type: ignore[union-attr]
     assert [each.attempt for each in (once, twice)] == [2, 3]
@@ -180,12 +193,12 @@ def test_what_a_replay_noted_is_counted_and_seen_by_no_task() -> None:
     noted = {"HEADRACE_REPLAYS": "2", "HEADRACE_REPLAY": "a", "HEADRACE_LETTER": "l"}
     message = Received({"tenant": "x", **noted}, producer="headrace/PulsarBridge/n/b/replay")
     for each in (message, retried(message)):
-        [entry] = preparer(BRIDGE, "p")([each]).entries
+        [entry] = preparer(BRIDGE, "p", HEADERS)([each]).entries
         assert json.loads(entry.entry)["properties"] == {"tenant": "x"}  # type: ignore[union-attr]
         letter = dead(each)
         assert renewed(letter.properties or {}, 3) == {"tenant": "x", "HEADRACE_REPLAYS": "3"}
     forged = Received({"HEADRACE_REPLAYS": "2"})
-    [entry] = preparer(BRIDGE, "p")([forged]).entries
+    [entry] = preparer(BRIDGE, "p", HEADERS)([forged]).entries
     assert json.loads(entry.entry)["properties"] == {"HEADRACE_REPLAYS": "2"}  # type: ignore[union-attr]
 
 
@@ -229,7 +242,7 @@ def test_p1_a_letter_keeps_its_reason_key_and_properties_however_long_these_are(
     assert letter.reason == "InvalidJSON"
     found = letter.properties or {}
     assert found["HEADRACE_REASON"] == "InvalidJSON"
-    assert metadata_bytes(letter.key, found) <= LIMIT - CHUNK_BYTES
+    assert metadata_bytes(letter) <= LIMIT - CHUNK_BYTES
     if "HEADRACE_FORM" not in found:
         assert (letter.payload, letter.key, letter.event_time) == (b"no JSON", "k", 5)
         assert (found["REAL_TOPIC"], original(found)) == (TOPIC, message.found)
@@ -240,7 +253,7 @@ def test_p1_a_letter_keeps_its_reason_key_and_properties_however_long_these_are(
 
 def test_an_error_is_cut_at_a_character() -> None:
     letter = Message(b"", None, {"HEADRACE_ERROR": "é" * 100}, None, "R")
-    limit = metadata_bytes(None, letter.properties or {}) + CHUNK_BYTES - 51
+    limit = metadata_bytes(letter) + CHUNK_BYTES - 51
     cut = fitted(letter, limit)
     assert cut is not None
     assert cut.properties == {"HEADRACE_ERROR": "é" * 74}

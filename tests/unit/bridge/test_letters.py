@@ -105,7 +105,7 @@ def test_p7_a_letter_that_cannot_go_stays_with_its_reason() -> None:
         (letter(REAL_TOPIC="", HEADRACE_SOURCE="ValkeyWorker/n/w"), {}, "but of a worker's own list: name a target"),
         (letter(HEADRACE_FORM="Fields"), {}, "its payload is no entry of a stream"),
         (letter(HEADRACE_FORM="Other"), {}, "of a form that no replay takes: Other"),
-        (letter(HEADRACE_METADATA="CgE="), {}, "it holds the bytes of an entry that no client could read"),
+        (letter(HEADRACE_METADATA="CgE="), {}, "it holds what no client could read"),
         (letter(), {"target": DEAD}, "it would go to the dead-letter topic again"),
     ):
         judgement = judged(one, **fields)

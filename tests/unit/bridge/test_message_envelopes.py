@@ -15,6 +15,7 @@ from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.resource import parse
 from headrace.bridge.cut import Cut
 from headrace.bridge.frame import frames
+from headrace.bridge.headers import Headers
 from headrace.bridge.message_envelope import moment, seal
 from headrace.bridge.preparation import preparer
 from headrace.bridge.pulsar_library import MessageId
@@ -155,6 +156,15 @@ class Received:
     def properties(self) -> dict[str, str]:
         return {"traceparent": TRACE}
 
+    def ordering_key(self) -> str:
+        return ""
+
+    def has_null_value(self) -> bool:
+        return False
+
+    def int_schema_version(self) -> int:
+        return -1
+
     def event_timestamp(self) -> int:
         return self.at
 
@@ -174,7 +184,7 @@ def test_a_message_from_pulsar_is_named_by_its_topic_and_id(event_time: int, tim
         "pulsar": {"serviceUrl": "pulsar://pulsar:6650", "adminUrl": "http://pulsar:8080"},
     }
     resource = {"apiVersion": "headrace.dev/v1alpha1", "kind": "PulsarBridge", "metadata": {"name": "b"}, "spec": spec}
-    [entry] = preparer(parse(PulsarBridge, resource), "p")([Received(event_time)]).entries
+    [entry] = preparer(parse(PulsarBridge, resource), "p", Headers(None))([Received(event_time)]).entries
     assert isinstance(entry, bytes)
     assert json.loads(entry) == {
         "id": "3:4:2:5",
