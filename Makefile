@@ -92,11 +92,22 @@ check: verify ## linters, types, layers, sizes, generated files
 		'FNR == 451 { print FILENAME ": more than 450 lines, cut it"; long = 1 } END { exit long }' {} +
 
 .PHONY: verify
-verify: ## fail when crds/ or the chart's copy differ from the API models
+verify: ## fail when crds/, the chart's copy or docs/permissions.md differ from what they are made of
 	@fresh=$$(mktemp -d) && trap 'rm -r "$$fresh"' EXIT && $(PYTHON) -m headrace.cli crds --output "$$fresh" >/dev/null && \
 		for folder in $(CRDS); do diff -ru "$$fresh" $$folder || { echo "$$folder is stale: run make crds"; exit 1; }; done
 
+	@$(PYTHON) -m tests.permissions page --check
+
 ##@ Change it
+.PHONY: permissions
+permissions: ## write docs/permissions.md from runs of all modes, 15 minutes; MODES='pulsar-to-list …' for some
+	@$(PYTHON) -m testbed prepare pulsar
+	@$(PYTHON) -m tests.permissions record $(MODES)
+
+.PHONY: permissions-page
+permissions-page: ## write docs/permissions.md from what was recorded
+	@$(PYTHON) -m tests.permissions page
+
 .PHONY: crds
 crds: ## write crds/ and the chart's copy from the API models
 	@$(PYTHON) -m headrace.cli crds $(foreach folder,$(CRDS),--output $(folder))

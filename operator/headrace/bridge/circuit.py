@@ -13,6 +13,8 @@ from headrace.api.policy import CircuitBreaker
 from headrace.bridge.breaker import Breaker, State
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.scripts import script
+from headrace.process.logs import Seldom
+from headrace.process.permission import is_not_permitted
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE
 
@@ -59,6 +61,7 @@ class Circuit:
         self._told: bytes | None = None
         """What stands in Valkey, as far as we know."""
         self._looked = 0.0
+        self._seldom = Seldom()
 
     @property
     def probing(self) -> bool:
@@ -82,7 +85,7 @@ class Circuit:
             try:
                 found: Any = self._client.hget(self._key, self._destination)
             except VALKEY_TROUBLE as error:
-                _log.debug("reading %s: %s", self._key, error)
+                self._not_shared(error)
             else:
                 self._told = found or b""
                 self._breaker = Breaker.parse(self._told)
@@ -138,4 +141,9 @@ class Circuit:
                     self._breaker = event(Breaker.parse(found))
         except VALKEY_TROUBLE as error:
             self._told = None
-            _log.debug("writing %s: %s", self._key, error)
+            self._not_shared(error)
+
+    def _not_shared(self, error: Exception) -> None:
+        """Valkey that is away is told by others; a right that is missing for this alone by nobody else."""
+        if is_not_permitted(error) and self._seldom(str(error)):
+            _log.warning("other replicas are not told of failures, nor asked (%s)", error)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 
 import valkey
 from valkey.exceptions import ResponseError
 
-from headrace.bridge.scripts import raise_if_fenced, script
+from headrace.bridge.scripts import FencedError, raise_if_fenced, script
+from headrace.process.permission import is_not_permitted
+from headrace.process.valkey_server import VALKEY_TROUBLE
 
 LEASE_MILLISECONDS = 6_000
 """How long a silent holder keeps its lease. A killed replica is replaced after this."""
+NOT_OURS: tuple[type[Exception], ...] = (FencedError, *VALKEY_TROUBLE)
+"""What the use of a lease raises that another replica has, or that Valkey cannot tell of."""
+
+_log = logging.getLogger(__name__)
 
 
 class Lease:
@@ -42,6 +49,16 @@ class Lease:
         """Let a waiting replica take over at once; raise ``FencedError`` when one already did."""
         self.held = False
         self._write(0)
+
+    def leave(self) -> None:
+        """Release it at the end, if that can be done; it ends by itself, too."""
+        try:
+            self.release()
+        except FencedError:
+            pass
+        except VALKEY_TROUBLE as error:
+            if is_not_permitted(error):
+                _log.warning("%s is not given back, but ends by itself (%s)", self.lease_key, error)
 
     def _write(self, milliseconds: int) -> None:
         try:

@@ -417,10 +417,7 @@ class Outward:
         self._stop.wait(self._backoff.next_seconds())
 
     def _release(self) -> None:
-        try:
-            self._lease.release()
-        except NOT_OURS:
-            _log.debug("%s: the lease was not ours to release", self._name)
+        self._lease.leave()
         self._health.done(f"the loop of {self._name}")
 
     def _side(self, side: str, connected: bool) -> None:

@@ -13,9 +13,8 @@ from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin, TopicMissingError
 from headrace.bridge.dead_letter_replay import DeadLetterReplay
 from headrace.bridge.headers import HeaderUnknownError
 from headrace.bridge.identity import Identity
-from headrace.bridge.lease import Lease
+from headrace.bridge.lease import NOT_OURS, Lease
 from headrace.bridge.metrics import BridgeMetrics
-from headrace.bridge.outward import NOT_OURS
 from headrace.bridge.position_replay import PositionReplay
 from headrace.bridge.publisher import PublishError
 from headrace.bridge.pulsar_library import Client, PulsarError
@@ -114,10 +113,7 @@ class ReplayLoop:
                 if self._way is not None:
                     self._way.close()
                     self._way = None
-        try:
-            self._lease.release()
-        except NOT_OURS:
-            _log.debug("replay: the lease was not ours to release")
+        self._lease.leave()
         self._health.done(self._name)
 
     def _stand_by(self) -> bool:

@@ -1,0 +1,1 @@
+"""Which rights each mode needs: recorded from real runs, written to docs/rights.md, and tried there word by word."""
