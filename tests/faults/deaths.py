@@ -129,5 +129,7 @@ def _take_over(bed: Bed, bring_back: Callable[[], None]) -> None:
     bring_back()
     if bed.scenario.leased and not bed.mutant:
         wait_for(lambda: bed.scenario.gave_in(first, said), "the first notices", PATIENCE_SECONDS)
-    bed.flow(1.0 if bed.mutant else 0.1)
+    if bed.mutant:
+        wait_for(lambda: first.get("/livez")[0], "the first is awake", PATIENCE_SECONDS)
+    bed.flow(2.0 if bed.mutant else 0.1)
     first.kill()

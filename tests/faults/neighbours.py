@@ -210,6 +210,6 @@ NEIGHBOURS: dict[str, tuple[Strike, Fits]] = {
     "sink list consumed": (sink_consumed, _list_sink),
     "subscription shared": (subscription_shared, _source_topic),
     "encrypted neighbour": (encrypted, _source_topic),
-    "encrypted neighbour at the end": (encrypted_at_the_end, _failover),
+    "encrypted neighbour at the end": (encrypted_at_the_end, _source_topic),
     "chunked neighbours": (chunked, _failover),
 }

@@ -52,13 +52,13 @@ def unload_topic(bed: Bed) -> None:
 
 
 def subscription_deleted(bed: Bed) -> None:
-    """The bridge's subscription is deleted by force while messages wait, for Valkey does not answer."""
+    """The bridge's subscription is deleted by force, and messages come before the bridge is connected again."""
     await_trouble(bed)
-    way = bed.network.valkey
+    way = bed.network.pulsar
     way.stall()
-    bed.flow(bed.chance.uniform(0.3, 1.0))
     with bed.servers.pulsar.turn():
         delete_subscription(bed.servers.pulsar, bed.servers.topic, SUBSCRIPTION)
+    bed.flow(bed.chance.uniform(0.3, 1.0))
     way.resume()
 
 
