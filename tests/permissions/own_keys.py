@@ -7,11 +7,14 @@ from fnmatch import fnmatchcase
 
 OWN_KEYS: tuple[tuple[str, str], ...] = (
     ("`identity`", "the uid of the resource whose keys these are, and the name of this installation"),
-    ("`owner`, `lease`, `channels:owner`, `channels:lease`", "which pod moves messages"),
+    ("`owner`, `lease`", "which pod moves messages"),
     ("`replicas`", "which pods there are, of a bridge with `shards`"),
     ("`cut`, `cuts`, `cut-state`", "what is on its way from Valkey to Pulsar"),
     ("`shard-N:*`", "the same of each shard"),
-    ("`received`, `received-state`", "what was heard on channels; `received-marks:DB` is a channel of the pods' own"),
+    (
+        "`received`, `received-state`, `channels:*`",
+        "what was heard on channels, and by which pod of a worker; `received-marks:DB` is a channel of the pods' own",
+    ),
     ("`dead-letters`, `dead-letters:*`", "dead letters and retry letters on their way to Pulsar"),
     ("`subscription`, `subscription:*`", "which subscription the next four belong to"),
     ("`watermark`, `witness`, `beginning`, `delivered:TOPIC`", "what was written to Valkey, by its place in the topic"),

@@ -184,7 +184,6 @@ MODES = [
             _starter(mode="PubSub", pubSub={"channels": ["source"], "patterns": ["more.*"], **RUNTIME}),
         ),
         keys={OUTBOX: "OUTBOX", LETTERS: "DEAD-LETTERS"},
-        seldom=("lmove",),
         channels={"source": "SOURCE", "more.*": "PATTERN"},
     ),
     Mode(
