@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pulsar as pulsar_library
 import pytest
 
 from testbed.rabbitmq import RabbitMQ
 from testbed.sqs import SQS
 from tests.integration.api_server import ApiServer
 from tests.integration.dataplane import Processes
+from tests.integration.encryption import key_pair
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +41,9 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     started = Processes(tmp_path)
     yield started
     started.end()
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> pulsar_library.CryptoKeyReader:
+    """A key pair that bridges know nothing of."""
+    return key_pair(tmp_path_factory.mktemp("keys"))

@@ -1,10 +1,7 @@
 """What the Pulsar client does not give out: nothing is acknowledged that was not seen, and all of it is told."""
 
 import base64
-import subprocess
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pulsar as pulsar_library
@@ -27,6 +24,7 @@ from tests.integration.dataplane import (
     skip,
     wait_for,
 )
+from tests.integration.encryption import encrypting
 from tests.integration.raw_producer import RawProducer
 
 LIST = "events"
@@ -40,30 +38,6 @@ def topic(pulsar: Pulsar) -> str:
     create_topic(pulsar, name)
     create_subscription(pulsar, name, SUBSCRIPTION)
     return name
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> pulsar_library.CryptoKeyReader:
-    """A key pair that the bridge knows nothing of."""
-    folder = tmp_path_factory.mktemp("keys")
-    private, public = folder / "private.pem", folder / "public.pem"
-    subprocess.run(["openssl", "genrsa", "-out", private, "2048"], check=True, capture_output=True)
-    subprocess.run(["openssl", "rsa", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
-    return pulsar_library.CryptoKeyReader(str(public), str(private))
-
-
-@contextmanager
-def encrypting(
-    broker: Pulsar, topic: str, keys: pulsar_library.CryptoKeyReader, **options: Any
-) -> Iterator[pulsar_library.Producer]:
-    """A producer whose messages the bridge cannot read."""
-    client = pulsar_library.Client(
-        broker.service_url, logger=pulsar_library.ConsoleLogger(pulsar_library.LoggerLevel.Error)
-    )
-    try:
-        yield client.create_producer(topic, encryption_key="ours", crypto_key_reader=keys, **options)
-    finally:
-        client.close()
 
 
 def bridge(valkey: Valkey, pulsar: Pulsar, topic: str, **changes: Any) -> dict[str, Any]:

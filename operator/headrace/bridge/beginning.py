@@ -30,6 +30,7 @@ class Beginnings:
         source: PulsarSource,
         client: Client,
         admin: PulsarAdmin,
+        incarnations: Incarnations,
         valkey_client: valkey.Valkey,
         remembered: Remembered,
     ) -> None:
@@ -38,7 +39,7 @@ class Beginnings:
         self._admin = admin
         self._valkey = valkey_client
         self._remembered = remembered
-        self._incarnations = Incarnations(client, source.subscription)
+        self._incarnations = incarnations
 
     def settle(self, present: Mapping[str, int], make: Callable[[Sequence[str]], None]) -> None:
         """Let the subscription begin at the end of those topics that were never read, and remember where that is.

@@ -8,10 +8,12 @@ repetition, with success; or a chunk stands there twice, and consumers (3.13) dr
 from __future__ import annotations
 
 import re
-import time
 
-from headrace.bridge.pulsar_library import Client, MessageId, PulsarTimeoutError, library, properties_of
-from headrace.bridge.tail import PATIENCE_SECONDS, Position
+from headrace.bridge.pulsar_library import Client, MessageId, properties_of
+from headrace.bridge.topic_reader import PATIENCE_SECONDS, TopicReader, remaining
+
+Position = tuple[int, int]
+"""Ledger and entry."""
 
 _CHUNKS = re.compile(r"\((\d+),(\d+),[^)]*\);\((\d+),(\d+),[^)]*\)")
 
@@ -31,22 +33,18 @@ def first_and_last(identity: MessageId) -> tuple[Position, Position] | None:
 def arrived(client: Client, topic: str, name: str, mark: str, first: Position, last: Position) -> bool:
     """Whether a reader gets the message with that *mark*, in the property *name*, whose chunks lie from *first* to
     *last*."""
-    start = library.MessageId(-1, *first, -1)
-    reader = client.create_reader(topic, start, start_message_id_inclusive=True)
+    reader = TopicReader(client, topic, first)
     try:
-        read = time.monotonic()
-        while reader.has_message_available():
-            try:
-                message = reader.read_next(timeout_millis=1000)
-            except PulsarTimeoutError:
-                if time.monotonic() - read > PATIENCE_SECONDS:
-                    break
-                continue
+        for message in remaining(reader, PATIENCE_SECONDS, _nothing):
             if properties_of(message).get(name) == mark:
                 return True
-            read, identity = time.monotonic(), message.message_id()
+            identity = message.message_id()
             if (identity.ledger_id(), identity.entry_id()) > last:
                 break  # a message is given out where its last chunk lies
         return False
     finally:
         reader.close()
+
+
+def _nothing() -> None:
+    pass

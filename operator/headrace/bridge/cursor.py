@@ -49,6 +49,22 @@ def common(ones: Sequence[Span], others: Sequence[Span]) -> list[Span]:
     return found
 
 
+def without(ones: Sequence[Span], others: Sequence[Span]) -> list[Span]:
+    """What lies in spans of *ones* and not in *others*, both of which are in order and do not overlap."""
+    found: list[Span] = []
+    both = common(ones, others)
+    for one in ones:
+        first = one.first
+        while both and both[0].ledger == one.ledger and both[0].last <= one.last:
+            taken = both.pop(0)
+            if first < taken.first:
+                found.append(Span(one.ledger, first, taken.first - 1))
+            first = taken.last + 1
+        if first <= one.last:
+            found.append(Span(one.ledger, first, one.last))
+    return found
+
+
 @dataclass(frozen=True)
 class Cursor:
     """As it was at one moment."""

@@ -8,16 +8,19 @@ Letters that come again below the position were dealt with: those that arrived a
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge
 from headrace.api.replay import Replay
 from headrace.bridge.admin import PulsarAdmin, TopicMissingError
 from headrace.bridge.batch import Position
+from headrace.bridge.cursor import Cursor, Span, without
 from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
 from headrace.bridge.headers import Headers
 from headrace.bridge.judgement import Fate, Judge, Judgement
+from headrace.bridge.left_out import LeftOut, LeftOuts
 from headrace.bridge.matching import Matcher
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
@@ -26,6 +29,9 @@ from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.replay_flight import Departure
 from headrace.bridge.replay_run import LAST_INDEX, RunStore
 from headrace.bridge.way_back import Parcel, WayBack
+
+STALL_SECONDS = 3.0
+"""When nothing came for so long, though the topic goes on, it is looked for what the client keeps to itself."""
 
 
 class DeadLetterReplay:
@@ -50,6 +56,7 @@ class DeadLetterReplay:
         self._client = client
         self._admin = admin
         self._headers = Headers(raw)
+        self._raw = raw
         self._way = way
         self._metrics = metrics
         self._turn = turn
@@ -81,8 +88,15 @@ class DeadLetterReplay:
         if end[0] < 0 or self._run.position(name) >= end:
             return True
         with DeadLetters(self._client, self._headers, name, DEAD_LETTER_SUBSCRIPTION) as letters:
+            heard, queue = time.monotonic(), 0
             while not self._is_full():
                 found = letters.receive(self._pace.portion(MOST_AT_ONCE))
+                if found:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > STALL_SECONDS and (hidden := self._hidden(name, letters, end)) > queue:
+                    queue, heard = hidden, time.monotonic()
+                    letters.lengthen(2 * MOST_AT_ONCE + hidden)
+                    continue
                 if not found and self._admin.is_read_to_end(name, DEAD_LETTER_SUBSCRIPTION):
                     letters.catch_up()
                     found = letters.receive(MOST_AT_ONCE, 0)
@@ -94,7 +108,37 @@ class DeadLetterReplay:
                     break
                 if not self._turn(self._pace.passed(passed)):
                     return False
+            if not self._is_full():
+                self._leave_out(name, letters, end)
         return True
+
+    def _unseen(self, name: str, letters: DeadLetters, end: Position) -> list[Span]:
+        """Entries that wait in the partition and did not come."""
+        cursor = Cursor.parse(self._admin.internal_stats(name)[name], DEAD_LETTER_SUBSCRIPTION)
+        if cursor is None:
+            return []
+        _, waiting = cursor.split(list(cursor.between(cursor.mark, (end[0], end[1] + 1))))
+        return without(waiting, letters.received)
+
+    def _hidden(self, name: str, letters: DeadLetters, end: Position) -> int:
+        """How many letters that the client does not give out stand in the way of others."""
+        return sum(each.messages for each in self._left_out(name, self._unseen(name, letters, end)))
+
+    def _left_out(self, name: str, spans: Sequence[Span]) -> list[LeftOut]:
+        found = LeftOuts(self._raw)
+        return [
+            each
+            for span in spans
+            for each in found.between(name, (span.ledger, span.first - 1), (span.ledger, span.last + 1))
+        ]
+
+    def _leave_out(self, name: str, letters: DeadLetters, end: Position) -> None:
+        """Tell of letters that did not come, and stay."""
+        left = self._left_out(name, self._unseen(name, letters, end))
+        if left:
+            failed = sum(each.messages for each in left)
+            self._run.settle(name, end, failed=failed)
+            self._tell(Counter({Fate.FAILED: failed}), 0, [left[-1].problem])
 
     def _take(self, name: str, letters: DeadLetters, found: list[Found]) -> int:
         """Deal with *found*; returns how many were replayed."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from headrace.api.topic import base_topic
-from headrace.bridge.batch import Position, position
+from headrace.bridge.batch import NOWHERE, Position, position
+from headrace.bridge.cursor import Span
 from headrace.bridge.header import NOTHING
 from headrace.bridge.headers import Headers
 from headrace.bridge.incarnation import Witness
@@ -68,13 +69,28 @@ class DeadLetters:
 
     def __init__(self, client: Client, headers: Headers, partition: str, subscription: str) -> None:
         self._headers = headers
-        self._consumer: Consumer = client.subscribe(
-            partition,
-            subscription,
+        self._client = client
+        self._partition = partition
+        self._subscription = subscription
+        self._last = self._again = NOWHERE
+        self.received: list[Span] = []
+        """The entries of the letters that came, in order."""
+        self._consumer = self._open(2 * MOST_AT_ONCE)
+
+    def _open(self, queue: int) -> Consumer:
+        return self._client.subscribe(
+            self._partition,
+            self._subscription,
             consumer_type=core.ConsumerType.Failover,
             initial_position=core.InitialPosition.Earliest,
-            receiver_queue_size=2 * MOST_AT_ONCE,
+            receiver_queue_size=queue,
         )
+
+    def lengthen(self, queue: int) -> None:
+        """Go on with a queue of so many messages: those that the client does not give out keep their place in it."""
+        self._consumer.close()
+        self._again = self._last
+        self._consumer = self._open(queue)
 
     def receive(self, most: int, wait_milliseconds: int = WAIT_MILLISECONDS) -> list[Found]:
         """At most *most* messages; none when nothing came in time."""
@@ -87,8 +103,23 @@ class DeadLetters:
                 message = self._consumer._consumer.receive(max(left, 1))
             except PulsarTimeoutError:
                 break
-            found.append(Found(message, position(message.message_id()), self._headers))
+            place = position(message.message_id())
+            if place <= self._again:
+                continue  # it came before the queue was lengthened
+            self._note(place)
+            found.append(Found(message, place, self._headers))
         return found
+
+    def _note(self, place: Position) -> None:
+        ledger, entry, _ = place
+        if place <= self._last:
+            return
+        last = self.received[-1] if self.received else None
+        if last is None or ledger != last.ledger or entry > last.last + 1:
+            self.received.append(Span(ledger, entry, entry))
+        elif entry > last.last:
+            self.received[-1] = Span(ledger, last.first, entry)
+        self._last = place
 
     def acknowledge(self, letters: Sequence[Found]) -> None:
         """Take *letters* out of the topic."""

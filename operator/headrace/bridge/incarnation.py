@@ -11,9 +11,7 @@ was in this topic.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
@@ -21,11 +19,14 @@ from typing import Self
 
 from headrace.bridge.batch import Position, position
 from headrace.bridge.chunks import first_and_last
-from headrace.bridge.pulsar_library import Client, Message, PulsarTimeoutError, Reader, core, library
-from headrace.bridge.tail import PATIENCE_SECONDS
+from headrace.bridge.pulsar_library import Client, Message, PulsarError
+from headrace.bridge.raw_entry import RawEntry
+from headrace.bridge.raw_topic import RAW_TROUBLE, RawTopics
+from headrace.bridge.topic_reader import PATIENCE_SECONDS, TopicReader, remaining
 
 DIGEST_BYTES = 8
-READ_MILLISECONDS = 1000
+BEYOND = (2**62, 0)
+"""Behind all entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,10 @@ class Verdict(Enum):
 class Incarnations:
     """Looks at topics."""
 
-    def __init__(self, client: Client, subscription: str) -> None:
+    def __init__(self, client: Client, raw: RawTopics, subscription: str) -> None:
         """*subscription*: a broker may admit only subscriptions whose names begin like the role's."""
         self._client = client
+        self._raw = raw
         self._subscription = subscription
 
     def judge(self, partition: str, mark: Position, witness: Witness | None) -> Verdict:
@@ -86,65 +88,62 @@ class Incarnations:
         Raises PulsarError.
         """
         if witness is None:
-            return self._without_witness(partition, mark)
+            if self._entry(partition, mark[:2]) is not None:
+                return Verdict.SAME
+            return self._by_the_first(partition, mark)
         found = self._from(partition, witness.begins, witness.position)
         if found is not None and position(found.message_id()) == witness.position:
             return Verdict.SAME if Witness.of(found) == witness else Verdict.OTHER
+        entry = self._entry(partition, witness.position[:2])
+        if entry is not None and entry.encrypted and entry.place == witness.position[:2]:
+            return Verdict.SAME if Witness.of(entry) == witness else Verdict.OTHER
         # in this order: what is not older than the witness now was not so before either
         return self._by_the_first(partition, witness.position)
 
-    def last_of(self, partition: str, entry: tuple[int, int]) -> Witness | None:
+    def last_of(self, partition: str, place: tuple[int, int]) -> Witness | None:
         """The last message of an entry; None when there is no such entry. Raises PulsarError."""
-        with self._reader(partition, entry) as reader:
-            last = message = _next(reader, None)
-            while message is not None and position(message.message_id())[:2] == entry:
-                last, message = message, _next(reader, None)
-        if last is None or position(last.message_id())[:2] != entry:
+        entry = self._entry(partition, place)
+        if entry is None or entry.place != place:
             return None
-        return Witness.of(last)
-
-    def _without_witness(self, partition: str, mark: Position) -> Verdict:
-        if self._from(partition, mark[:2], (*mark[:2], -1)) is not None:
-            return Verdict.SAME
-        return self._by_the_first(partition, mark)
+        if entry.encrypted:
+            return Witness.of(entry)
+        last = None
+        with self._reader(partition, place) as reader:
+            for message in remaining(reader, PATIENCE_SECONDS, _nothing):
+                if position(message.message_id())[:2] != place:
+                    break
+                last = message
+        return Witness.of(last) if last is not None else None
 
     def _by_the_first(self, partition: str, mark: Position) -> Verdict:
-        first = self._from(partition, None, None)
+        with self._reader(partition, None) as reader:
+            if not reader.has_more():
+                return Verdict.EMPTY
+        first = self._entry(partition, (-1, -1))
         if first is None:
             return Verdict.EMPTY
-        return Verdict.OTHER if position(first.message_id()) <= mark else Verdict.PAST
+        return Verdict.OTHER if first.place <= mark[:2] else Verdict.PAST
 
-    def _from(self, partition: str, begins: Sequence[int] | None, wanted: Position | None) -> Message | None:
-        """The first message at or above *wanted*, looking from *begins* on, or from the topic's beginning."""
+    def _from(self, partition: str, begins: tuple[int, int], wanted: Position) -> Message | None:
+        """The first message at or above *wanted* that can be read, looking from *begins* on."""
         with self._reader(partition, begins) as reader:
-            return _next(reader, wanted)
+            for message in remaining(reader, PATIENCE_SECONDS, _nothing):
+                if position(message.message_id()) >= wanted:
+                    return message
+        return None
 
-    @contextmanager
-    def _reader(self, partition: str, begins: Sequence[int] | None) -> Iterator[Reader]:
-        start = core.MessageId.earliest if begins is None else library.MessageId(-1, *begins, -1)
-        reader = self._client.create_reader(
-            partition,
-            start,
-            start_message_id_inclusive=True,
-            subscription_role_prefix=self._subscription,
-            crypto_failure_action=core.ConsumerCryptoFailureAction.CONSUME,
-        )
+    def _entry(self, partition: str, place: tuple[int, int]) -> RawEntry | None:
+        """The first entry at or above *place*, whether or not it can be read."""
         try:
-            yield reader
-        finally:
-            reader.close()
+            with self._raw.reading(partition, place) as reading:
+                return next(reading.until(BEYOND), None)
+        except RAW_TROUBLE as error:
+            raise PulsarError(f"{partition} cannot be looked at: {error}") from None
+
+    def _reader(self, partition: str, start: tuple[int, int] | None) -> closing[TopicReader]:
+        prefix = self._subscription
+        return closing(TopicReader(self._client, partition, start, subscription_role_prefix=prefix))
 
 
-def _next(reader: Reader, wanted: Position | None) -> Message | None:
-    read = time.monotonic()
-    while reader.has_message_available():
-        try:
-            message = reader.read_next(timeout_millis=READ_MILLISECONDS)
-        except PulsarTimeoutError:
-            if time.monotonic() - read > PATIENCE_SECONDS:
-                return None  # the torso of a message in chunks, which nobody ever gets
-            continue
-        if wanted is None or position(message.message_id()) >= wanted:
-            return message
-        read = time.monotonic()
-    return None
+def _nothing() -> None:
+    pass

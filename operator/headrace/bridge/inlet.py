@@ -78,7 +78,7 @@ class Inlet:
         if source.subscription_type is not SubscriptionType.FAILOVER:
             valkey = self.server.client()
             remembered = Remembered(valkey, self.prefix, source.subscription)
-            incarnations = Incarnations(self.client, source.subscription)
+            incarnations = Incarnations(self.client, self.raw, source.subscription)
             AcknowledgedLine(
                 self.admin, topics, company, incarnations, client_log(), valkey, remembered, self.stop
             ).start()

@@ -104,14 +104,14 @@ class Inward:
         once = delivery.guarantee is Guarantee.EFFECTIVELY_ONCE
         remembered = Remembered(self._valkey, prefix, source.subscription)
         self._store = open_store(bridge, prefix, self._valkey, remembered, bucket, once=once, spread=spread)
-        beginnings = Beginnings(source, pulsar_client, admin, self._valkey, remembered)
+        incarnations = Incarnations(pulsar_client, raw, source.subscription)
+        beginnings = Beginnings(source, pulsar_client, admin, incarnations, self._valkey, remembered)
         self._identity = identity
         self._subscription = Subscription(source, topics, pulsar_client, beginnings, company, once=once)
         self._bucket = bucket
         self._circuit = circuit
         self._ordered = not spread
         self._admin = admin
-        incarnations = Incarnations(pulsar_client, source.subscription)
         self._recognition = Recognition(client_log(), incarnations, source.subscription, self._store)
         self._store.recognise = self._recognition.recognise
         self._consumer: Consumer | None = None

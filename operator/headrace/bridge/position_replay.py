@@ -10,28 +10,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.api.replay import Replay
 from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.batch import NOWHERE, Batch, Position, position
+from headrace.bridge.cursor import Place
 from headrace.bridge.dead_letters import Found
 from headrace.bridge.delivery import DeliveryStore
 from headrace.bridge.headers import Headers
 from headrace.bridge.judgement import Fate
+from headrace.bridge.left_out import LeftOuts
 from headrace.bridge.letter import UnreplayableError
 from headrace.bridge.matching import Matcher
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.pace import Pace
 from headrace.bridge.preparation import preparer
-from headrace.bridge.pulsar_library import Client, PulsarTimeoutError, Reader, core, library
+from headrace.bridge.pulsar_library import Client
 from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.replay_run import LAST_INDEX, RunStore, UnrunnableError
 from headrace.bridge.source_topics import SourceTopics
-from headrace.bridge.tail import PATIENCE_SECONDS
+from headrace.bridge.topic_reader import PATIENCE_SECONDS, TopicReader
 
 MOST_AT_ONCE = 1000
+BEGINNING: Place = (-1, -1)
+"""Before a topic's first entry."""
 FULL_SECONDS = 0.1
 
 
@@ -56,6 +61,7 @@ class PositionReplay:
         self._run = run
         self._client = client
         self._admin = admin
+        self._left_outs = LeftOuts(raw)
         self._topics = topics
         self._store = store
         self._headers = Headers(raw)
@@ -93,40 +99,59 @@ class PositionReplay:
     def _partition(self, name: str, end: Position) -> bool:
         if end[0] < 0 or self._run.position(name) >= end:
             return True
-        reader = self._reader(name)
-        try:
-            read = time.monotonic()
-            while not self._is_full() and reader.has_message_available():
+        with closing(self._reader(name)) as reader:
+            while not self._is_full() and reader.has_more():
                 found = _receive(reader, self._pace.portion(MOST_AT_ONCE))
-                if found:
-                    read = time.monotonic()
-                elif time.monotonic() - read > PATIENCE_SECONDS:
-                    break  # what is left is the torso of a message in chunks, which no reader ever gets
+                if not found and reader.silent_seconds > PATIENCE_SECONDS:
+                    break  # what is left is such as no reader ever gets
                 inside = [each for each in found if self._run.position(name) < each.position <= end]
                 passed = self._take(name, inside) if inside else 0
                 if passed is None or not self._turn(self._pace.passed(passed)):
                     return False
                 if found and found[-1].position[:2] > end[:2]:
                     break
-            return True
-        finally:
-            reader.close()
+        if not self._is_full():
+            self._leave_out(name, end)
+        return True
 
-    def _reader(self, name: str) -> Reader:
-        """A reader that begins where the run stands, or a little before."""
+    def _leave_out(self, name: str, end: Position) -> None:
+        """Tell of what was not given out at the end of the partition."""
+        left = self._left_outs.among(name, self._behind(name), [(end[0], end[1] + 1)], self._since)
+        if left:
+            failed = sum(each.messages for each in left)
+            self._run.settle(name, end, failed=failed)
+            self._metrics.replayed.labels(status=Fate.FAILED.value).inc(failed)
+            self._run.note(problem=left[-1].problem)
+
+    @property
+    def _since(self) -> int:
+        """When what is replayed was published at the earliest, in milliseconds since 1970; 0 for any time."""
+        return int(datetime.fromisoformat(self._replay.time).timestamp() * 1000) if self._replay.time else 0
+
+    def _behind(self, name: str) -> Place | None:
+        """The entry behind which the run goes on; None when that is not known."""
         at = self._run.position(name)
-        if at == NOWHERE and self._replay.message_id:
+        if at != NOWHERE:
+            return at[:2]
+        if self._replay.message_id:
             ledger, entry = self._replay.message_id.split(":")[:2]
-            at = int(ledger), int(entry), -1
-        start = core.MessageId.earliest if at == NOWHERE else library.MessageId(-1, at[0], at[1], -1)
-        reader = self._client.create_reader(name, start, start_message_id_inclusive=True)
-        if at == NOWHERE and self._replay.time:
-            reader.seek(int(datetime.fromisoformat(self._replay.time).timestamp() * 1000))
-        return reader
+            return int(ledger), int(entry) - 1
+        return None if self._replay.time else BEGINNING
+
+    def _reader(self, name: str) -> TopicReader:
+        """A reader that begins where the run stands, or a little before."""
+        at = self._behind(name)
+        if at is None:
+            return TopicReader(self._client, name, None, since=self._since)
+        if self._run.position(name) == NOWHERE:
+            at = None if at == BEGINNING else (at[0], at[1] + 1)
+        return TopicReader(self._client, name, at)
 
     def _take(self, name: str, found: Sequence[Found]) -> int | None:
         """Deal with *found*; returns how many were replayed, or None when the stop came first."""
         chosen, skipped, problems, last = self._chosen(found)
+        places = dict.fromkeys(each.position[:2] for each in found if each.position <= last.position)
+        left = self._left_outs.among(name, self._behind(name), list(places), self._since)
         failed = 0
         if chosen and not self._replay.dry_run:
             batch = self._prepare([each.message for each in chosen])
@@ -135,7 +160,8 @@ class PositionReplay:
                 return None
             self._headers.rest()
         replayed = 0 if self._replay.dry_run else len(chosen) - failed
-        failed += len(problems)
+        failed += len(problems) + sum(each.messages for each in left)
+        problems += [each.problem for each in left]
         self._run.settle(name, last.position, matched=len(chosen), skipped=skipped, failed=failed, replayed=replayed)
         for fate, number in ((Fate.REPLAYED, replayed), (Fate.SKIPPED, skipped), (Fate.FAILED, failed)):
             self._metrics.replayed.labels(status=fate.value).inc(number)
@@ -179,13 +205,12 @@ class PositionReplay:
         return True
 
 
-def _receive(reader: Reader, most: int) -> list[Found]:
+def _receive(reader: TopicReader, most: int) -> list[Found]:
     """What is there, at most *most* messages; it waits a second for the first."""
     found: list[Found] = []
-    while len(found) < most and (not found or reader.has_message_available()):
-        try:
-            message = reader.read_next(timeout_millis=1000)
-        except PulsarTimeoutError:
+    while len(found) < most and (not found or reader.has_more()):
+        message = reader.read()
+        if message is None:
             break
         found.append(Found(message, position(message.message_id())))
     return found

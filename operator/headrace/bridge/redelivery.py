@@ -6,10 +6,11 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from headrace.api.bridge_sink import Compression
+from headrace.bridge.batch import Position
 from headrace.bridge.dead_letters import MOST_AT_ONCE, DeadLetters, Found
 from headrace.bridge.header import Header
 from headrace.bridge.headers import Headers
@@ -20,10 +21,17 @@ from headrace.bridge.publisher import PublishError
 from headrace.bridge.pulsar_library import Client, library
 from headrace.bridge.pulsar_library import Message as Received
 from headrace.bridge.raw_topic import RawTopics
+from headrace.bridge.topic_reader import TopicReader, remaining
 from headrace.bridge.way_back import Parcel, WayBack
 from headrace.process.letter_properties import FORM
 
 Processor = Callable[[Received], "bytes | Message | Received | None"]
+
+LONG_QUEUE = 5000
+"""Letters that the client does not give out keep their place in its queue. So where nothing comes, a longer one is
+tried."""
+
+END_SECONDS = 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -133,12 +141,16 @@ class _Run:
         if end is None:
             return
         way = self._open(name)
-        looked = False
+        looked = lengthened = False
         last = time.monotonic()
         while not self._is_full():
             found = letters.receive(self._pace.portion(MOST_AT_ONCE))
             if not found and time.monotonic() - last > idle_seconds:
-                return
+                if lengthened:
+                    self._tell_of_the_end(name, end)
+                    return
+                lengthened, last = True, time.monotonic()
+                letters.lengthen(LONG_QUEUE)
             inside = [each for each in found if each.position <= end]
             if inside and not looked:
                 self._landed = way.landed(self._topic, f"{name}|", inside[0].message.publish_timestamp())
@@ -148,6 +160,13 @@ class _Run:
                 last = time.monotonic()
             if found and found[-1].position >= end:
                 return
+
+    def _tell_of_the_end(self, name: str, end: Position) -> None:
+        """It did not come: it was replayed before, or nobody can read it."""
+        with closing(TopicReader(self._client, name, end[:2])) as reader:
+            if next(remaining(reader, END_SECONDS, lambda: None), None) is None:
+                lies = "{}:{}".format(*end)
+                self.report.problem = f"{name}: letters up to its end, {lies}, are encrypted or damaged. They stay."
 
     def close(self) -> None:
         """Close the producers."""

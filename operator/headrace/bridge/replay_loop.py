@@ -18,7 +18,7 @@ from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.position_replay import PositionReplay
 from headrace.bridge.publisher import PublishError
 from headrace.bridge.pulsar_library import Client, PulsarError
-from headrace.bridge.raw_topic import RawTopics
+from headrace.bridge.raw_topic import RAW_TROUBLE, RawTopics
 from headrace.bridge.remembered import ReplayMemory
 from headrace.bridge.replay_flight import Flight, Flights
 from headrace.bridge.replay_lines import ReplayLines
@@ -43,6 +43,7 @@ TROUBLE: tuple[type[Exception], ...] = (
     NoTopicsError,
     TopicMissingError,
     *ADMIN_TROUBLE,
+    *RAW_TROUBLE,
     *VALKEY_TROUBLE,
 )
 """What Pulsar, its admin API and Valkey raise: time or a person mends it."""
@@ -208,7 +209,9 @@ class ReplayLoop:
         source = self._bridge.spec.source.pulsar
         letters = replay.origin is ReplayOrigin.DEAD_LETTER
         return ReplayTopics(
-            self._pulsar, source.subscription if source is not None and not letters else DEAD_LETTER_SUBSCRIPTION
+            self._pulsar,
+            self._raw,
+            source.subscription if source is not None and not letters else DEAD_LETTER_SUBSCRIPTION,
         )
 
     def _open(self, replay: Replay, run: RunStore) -> DeadLetterReplay | PositionReplay:

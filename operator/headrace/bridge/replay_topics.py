@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from headrace.bridge.batch import Position
 from headrace.bridge.incarnation import Incarnations, Verdict, Witness
 from headrace.bridge.pulsar_library import Client
+from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.replay_run import RunStore, UnrunnableError
 
 
 class ReplayTopics:
     """Of one run after the other."""
 
-    def __init__(self, client: Client, subscription: str) -> None:
+    def __init__(self, client: Client, raw: RawTopics, subscription: str) -> None:
         """*subscription*: as for :class:`Incarnations`."""
-        self._incarnations = Incarnations(client, subscription)
+        self._incarnations = Incarnations(client, raw, subscription)
 
     def witnesses(self, ends: Mapping[str, Position]) -> dict[str, Witness]:
         """The messages at *ends*, by partition, where there are any. Raises PulsarError."""

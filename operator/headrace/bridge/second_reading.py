@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 from headrace.bridge.cursor import Place
-from headrace.bridge.pulsar_library import Client, Message, PulsarTimeoutError, library
+from headrace.bridge.pulsar_library import Client, Message
+from headrace.bridge.topic_reader import TopicReader, remaining
 
 QUIET_SECONDS = 5.0
 """How long nothing may come before what is left is given up. A reader says that there is more while the last entries
@@ -25,19 +25,10 @@ class SecondReading:
     def messages(self, partition: str, first: Place, last: Place) -> Iterator[tuple[Place, Message]]:
         """What the topic *partition* gives out of the entries from *first* to *last*, with its place: of a message in
         chunks that of the last. Raises PulsarError."""
-        start = library.MessageId(-1, *first, -1)
-        reader = self._client.create_reader(
-            partition, start, start_message_id_inclusive=True, receiver_queue_size=RECEIVER_QUEUE
-        )
+        reader = TopicReader(self._client, partition, first, queue=RECEIVER_QUEUE)
         try:
-            heard = time.monotonic()
-            while time.monotonic() - heard < QUIET_SECONDS and reader.has_message_available():
-                try:
-                    message = reader.read_next(timeout_millis=1000)
-                except PulsarTimeoutError:
-                    self._waiting()
-                    continue
-                heard, identity = time.monotonic(), message.message_id()
+            for message in remaining(reader, QUIET_SECONDS, self._waiting):
+                identity = message.message_id()
                 place = identity.ledger_id(), identity.entry_id()
                 if place > last:
                     return

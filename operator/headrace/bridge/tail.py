@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from headrace.bridge.pulsar_library import (
-    AuthorizationError,
-    Client,
-    Message,
-    PulsarTimeoutError,
-    Reader,
-    core,
-    library,
-    properties_of,
-)
+from headrace.bridge.pulsar_library import AuthorizationError, Client, Message, properties_of
+from headrace.bridge.topic_reader import PATIENCE_SECONDS, TopicReader, remaining
 from headrace.process.letter_properties import CUT
 
 Position = tuple[int, int]
@@ -24,11 +15,6 @@ Position = tuple[int, int]
 
 CLOCK_MARGIN_MILLISECONDS = 60_000
 """How far one clock may run ahead of the clocks of Pulsar's producers."""
-
-PATIENCE_SECONDS = 20.0
-"""How long the reader waits for a message that the topic says it has: perhaps it is large. After that, what is left is
-the torso of a message in chunks, which no reader ever gets."""
-
 
 NARROW_MARGIN_MILLISECONDS = 2_000
 """How far clocks usually differ: it is looked there first, since at 100,000 messages a second a minute is long."""
@@ -47,12 +33,8 @@ def messages_since(
 
     *waiting* is called about once a second.
     """
-    reader = client.create_reader(topic, core.MessageId.earliest)
-    try:
-        reader.seek(max(since - margin_milliseconds, 0))
-        yield from _rest(reader, waiting)
-    finally:
-        reader.close()
+    with closing(TopicReader(client, topic, None, since=max(since - margin_milliseconds, 0))) as reader:
+        yield from remaining(reader, PATIENCE_SECONDS, waiting)
 
 
 def last_landed(client: Client, topic: str, identity: str, since: int, waiting: Callable[[], None], last: int) -> int:
@@ -89,8 +71,8 @@ def holds(client: Client, topic: str, identity: str, last: int, after: Position 
             return _holds_after(client, topic, identity, last, after)
         if last_landed(client, topic, identity, since, _nothing, last) >= last:
             return True
-        with closing(client.create_reader(topic, core.MessageId.earliest)) as reader:
-            oldest = next(_rest(reader, _nothing), None)
+        with closing(TopicReader(client, topic, None)) as reader:
+            oldest = next(remaining(reader, PATIENCE_SECONDS, _nothing), None)
         return oldest is None or oldest.publish_timestamp() > since
     except AuthorizationError:
         _log.warning("%s: its end may not be read, so it is believed that a frame is there", topic)
@@ -98,10 +80,9 @@ def holds(client: Client, topic: str, identity: str, last: int, after: Position 
 
 
 def _holds_after(client: Client, topic: str, identity: str, last: int, after: Position) -> bool:
-    start = library.MessageId(-1, *after, -1)
-    with closing(client.create_reader(topic, start, start_message_id_inclusive=True)) as reader:
+    with closing(TopicReader(client, topic, after)) as reader:
         complete = False
-        for message in _rest(reader, _nothing):
+        for message in remaining(reader, PATIENCE_SECONDS, _nothing):
             lies = message.message_id()
             complete = complete or (lies.ledger_id(), lies.entry_id()) == after
             if _id_in(message, identity) >= last:
@@ -113,24 +94,6 @@ def _id_in(message: Message, identity: str) -> int:
     """The sequence id in the mark of *message*; -1 when it is not of the cut *identity*."""
     cut, _, sequence_id = properties_of(message).get(CUT, "").rpartition(":")
     return int(sequence_id) if cut == identity else -1
-
-
-def _rest(reader: Reader, waiting: Callable[[], None]) -> Iterator[Message]:
-    """What *reader* gets from where it stands to the topic's end."""
-    called = read = time.monotonic()
-    while reader.has_message_available():
-        now = time.monotonic()
-        if now - called > 1.0:
-            waiting()
-            called = now
-        try:
-            message = reader.read_next(timeout_millis=1000)
-        except PulsarTimeoutError:
-            if now - read > PATIENCE_SECONDS:
-                break
-            continue
-        read = now
-        yield message
 
 
 def _nothing() -> None:
