@@ -344,7 +344,7 @@ CASES = [
     Case("publish to both", lambda _: None, publication),
     *deliveries(),
     Case("lift the watermark", lambda client: client.zadd(f"{P}:delivered:topic", {"\x00": 0}), lift),
-    Case("forget a topic", known, forget),
+    Case("forget a topic", known, forget, types=frozenset({(f"{P}:delivered:topic|apart", "zset")})),
     Case("note a replay", owned, note, overwritten=frozenset({LEASE})),
     Case("settle letters", under_way, partial(settle, ("at topic", "", "1:3:-1")), overwritten=frozenset({LEASE})),
     Case("land a flight", under_way, partial(settle, ("", "", "")), overwritten=frozenset({LEASE})),

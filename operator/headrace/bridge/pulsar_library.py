@@ -122,6 +122,12 @@ class Consumer(Protocol):
     def close(self) -> None: ...
 
 
+class WrappedMessage(Protocol):
+    """What readers give out, around the message itself, of which it hides a part."""
+
+    _message: Message
+
+
 class Reader(Protocol):
     """A reader; it knows no subscription."""
 
@@ -129,7 +135,7 @@ class Reader(Protocol):
 
     def has_message_available(self) -> bool: ...
 
-    def read_next(self, timeout_millis: int) -> Message: ...
+    def read_next(self, timeout_millis: int) -> WrappedMessage: ...
 
     def close(self) -> None: ...
 

@@ -110,9 +110,8 @@ class Remembered:
 
     def forget(self, partition: str, epoch: int) -> None:
         """The partition's topic is another one than that of *epoch*: drop all but that; unless another replica did."""
-        keys = [self.watermark, self.witness, self.beginning, self.ids(partition)]
-        self._forget(keys=keys, args=[partition, epoch])
-        self._client.delete(self.ids(apart(partition)))
+        ids = (self.ids(partition), self.ids(apart(partition)))
+        self._forget(keys=[self.watermark, self.witness, self.beginning, *ids], args=[partition, epoch])
 
     def _read(self, key: str) -> dict[str, str]:
         found: Any = self._client.hgetall(key)

@@ -57,7 +57,7 @@ class TopicReader:
         """The next message; None when nothing came for a second."""
         while True:
             try:
-                message = self._reader.read_next(timeout_millis=WAIT_MILLISECONDS)
+                message = self._reader.read_next(timeout_millis=WAIT_MILLISECONDS)._message
             except PulsarTimeoutError:
                 if time.monotonic() - self._moved > STALL_SECONDS:
                     self._lengthen()
