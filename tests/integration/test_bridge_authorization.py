@@ -1,70 +1,26 @@
 """A Pulsar that asks who comes: a role's permission is revoked under a bridge at work, and granted again."""
 
-import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pulsar
 import pytest
 
-from testbed.pulsar import Pulsar
 from testbed.valkey import Valkey
 from tests.integration.dataplane import Headrace, Processes, connections, resource, wait_for
-from tests.integration.pulsar_tokens import guarded, token
+from tests.integration.guarded_pulsar import GuardedPulsar, server_path
+from tests.integration.pulsar_tokens import token
 
 ROLE = "bridge"
 PERMISSION = f"/admin/v2/namespaces/public/default/permissions/{ROLE}"
 TOPIC = "persistent://public/default/guarded"
 
 
-class GuardedPulsar(Pulsar):
-    """A broker that wants tokens, and permissions for all but the role `admin`."""
-
-    def advertised(self) -> str:
-        """The test bed's, and who may come."""
-        return super().advertised() + guarded("admin")
-
-    def admin(self, method: str, path: str, body: object = None) -> None:
-        """Call the admin API as `admin`."""
-        request = urllib.request.Request(
-            self.admin_url + path,
-            method=method,
-            data=json.dumps(body).encode() if body is not None else None,
-            headers={"Content-Type": "application/json", "Authorization": f"Bearer {token('admin')}"},
-        )
-        urllib.request.urlopen(request, timeout=30).close()
-
-    def _answers(self, path: str) -> bool:
-        try:
-            self.admin("GET", path)
-        except OSError:
-            return False
-        return True
-
-    def payloads(self, topic: str) -> list[bytes]:
-        """What a topic holds."""
-        client = pulsar.Client(
-            self.service_url,
-            pulsar.AuthenticationToken(token("admin")),
-            logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
-        )
-        try:
-            found, reader = [], client.create_reader(topic, pulsar.MessageId.earliest)
-            while reader.has_message_available():
-                found.append(reader.read_next(10_000).data())
-            return found
-        finally:
-            client.close()
-
-
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedPulsar]:
     with GuardedPulsar(tmp_path_factory.mktemp("pulsar")) as server:
         for topic in (TOPIC, f"{TOPIC}-DLQ", f"{TOPIC}-shop-DLQ"):
-            server.admin("PUT", server_path(topic), {})
-            server.admin("POST", f"{server_path(topic)}/deduplicationEnabled", True)
+            server.create_topic(topic)
         yield server
 
 
@@ -74,11 +30,7 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
         yield server
 
 
-def server_path(topic: str) -> str:
-    return "/admin/v2/persistent/" + topic.removeprefix("persistent://")
-
-
-def start(processes: Processes, name: str, valkey: Valkey, broker: Pulsar, spec: dict[str, Any]) -> Headrace:
+def start(processes: Processes, name: str, valkey: Valkey, broker: GuardedPulsar, spec: dict[str, Any]) -> Headrace:
     brokers = connections(valkey, broker)
     brokers["pulsar"]["auth"] = {"tokenSecretRef": {"name": "pulsar", "key": "token"}}
     bridge = resource("PulsarBridge", name, {**spec, **brokers})

@@ -215,7 +215,6 @@ def test_p5_a_missing_dead_letter_topic_is_told_and_waited_for(
     wait_for(lambda: f"{topic}-DLQ does not exist" in run(valkey).get("message", ""), "it says so", 60)
     assert running.get("/livez")[0] == 200
     create_topic(pulsar, f"{topic}-DLQ")
-    create_subscription(pulsar, f"{topic}-DLQ", DEAD_LETTER_SUBSCRIPTION)
     wait_for_phase(valkey, "Completed")
 
 

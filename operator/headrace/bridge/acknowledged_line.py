@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
 import valkey
+from valkey.exceptions import ValkeyError
 
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
 from headrace.bridge.client_log import ClientLog
@@ -14,14 +14,11 @@ from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.incarnation import Incarnations, Verdict
 from headrace.bridge.pulsar_library import PulsarError
 from headrace.bridge.remembered import Memory, Remembered
-from headrace.bridge.source_topics import SourceTopics
-from headrace.process.logs import Seldom
+from headrace.bridge.source_topics import PATIENCE_SECONDS, SourceTopics
+from headrace.process.health import Health
 from headrace.process.stop import Stop
-from headrace.process.valkey_server import VALKEY_TROUBLE
 
 PERIOD_SECONDS = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 class AcknowledgedLine:
@@ -41,6 +38,7 @@ class AcknowledgedLine:
         log: ClientLog,
         client: valkey.Valkey,
         remembered: Remembered,
+        health: Health,
         stop: Stop,
     ) -> None:
         self._admin = admin
@@ -52,7 +50,9 @@ class AcknowledgedLine:
         self._ids = DeliveredIds(client, remembered)
         self._stop = stop
         self._sure: dict[str, int] = {}
-        self._seldom = Seldom(600)
+        loop = f"ids of {company.subscription}"
+        self._at_valkey = health.standing(loop, "valkey", patience_seconds=PATIENCE_SECONDS)
+        self._at_admin = health.standing(loop, "pulsar admin", patience_seconds=PATIENCE_SECONDS)
 
     def start(self) -> None:
         """Look every 5 s until the stop."""
@@ -60,12 +60,16 @@ class AcknowledgedLine:
 
     def _run(self) -> None:
         while not self._stop.wait(PERIOD_SECONDS):
+            # while this fails, ids of delivered messages pile up in Valkey
             try:
                 for topic in self._topics.names():
                     self._lift(topic)
-            except (*VALKEY_TROUBLE, *ADMIN_TROUBLE, PulsarError) as error:
-                if self._seldom(str(error)):
-                    _log.warning("cannot forget ids of delivered messages, which pile up in Valkey: %s", error)
+                    self._at_valkey.served()
+                    self._at_admin.served()
+            except ValkeyError as error:
+                self._at_valkey.failed(error)
+            except (*ADMIN_TROUBLE, PulsarError) as error:
+                self._at_admin.failed(error)
 
     def _lift(self, topic: str) -> None:
         subscription = self._company.subscription

@@ -16,8 +16,10 @@ from valkey.exceptions import ResponseError
 CHUNK_BYTES = 256 * 1024
 UNREAD_BYTES = 32 * 1024 * 1024
 """How much is taken off the socket before somebody looks at it; as much again waits inside Valkey by default."""
-SILENT_SECONDS = 5.0
-"""After so long without a byte the server is asked whether it is there; after twice as long it is not."""
+ASK_SECONDS = 2.0
+"""After so long without a byte the server is asked whether it is there."""
+SILENT_SECONDS = 10.0
+"""After so long without a byte it is not."""
 
 Command = Sequence[str | bytes | int]
 
@@ -36,6 +38,7 @@ class ChannelReader:
         self._taken = 0
         self._parsed = 0
         self._closed = False
+        self._heard = time.monotonic()
         self._connection.connect()
         try:
             self._connection.send_command("HELLO", 3, check_health=False)
@@ -64,6 +67,10 @@ class ChannelReader:
                 yield reply
             self._parsed += len(chunk)
 
+    def silent_seconds(self) -> float:
+        """How long ago the server sent a byte; it is asked for one when it sends nothing by itself."""
+        return time.monotonic() - self._heard
+
     def close(self) -> None:
         """Unsubscribe."""
         self._closed = True
@@ -77,20 +84,18 @@ class ChannelReader:
                 self._chunks.put(error)
 
     def _take_off(self, socket: Any) -> None:
-        socket.settimeout(SILENT_SECONDS)
-        asked = False
+        socket.settimeout(ASK_SECONDS)
         while not self._closed:
             try:
                 chunk = socket.recv(CHUNK_BYTES)
             except TimeoutError:
-                if asked:
+                if self.silent_seconds() > SILENT_SECONDS:
                     raise
                 self._connection.send_command("PING", check_health=False)
-                asked = True
                 continue
             if not chunk:
                 raise ValkeyConnectionError("Valkey closed the connection of the subscription")
-            asked = False
+            self._heard = time.monotonic()
             self._taken += len(chunk)
             self._chunks.put(chunk)
             while self._taken - self._parsed > UNREAD_BYTES and not self._closed:

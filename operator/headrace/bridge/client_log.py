@@ -17,7 +17,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection
 from functools import cache
 
+from headrace.bridge.broker_words import BrokerWords
 from headrace.bridge.cursor import Place
+from headrace.process.failure import Failure
 
 PIPE_BYTES = 1024 * 1024
 READ_BYTES = 64 * 1024
@@ -47,6 +49,7 @@ class ClientLog:
         fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self.path = f"/proc/self/fd/{self._writer}"
         """The file that the client writes to."""
+        self._words = BrokerWords()
         self._lock = threading.Lock()
         self._rest = b""
         self._connections: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -82,6 +85,15 @@ class ClientLog:
             keys = [key for key, places in self._discarded.items() if key[0] == subscription and places]
             return {key[1]: sorted(self._discarded.pop(key)) for key in keys}
 
+    def about(self, topic: str) -> Failure | None:
+        """Why *topic* has not been served lately, as the broker said; None when it said nothing."""
+        self._read()
+        return self._words.about(topic)
+
+    def served(self, topic: str) -> None:
+        """*topic* is served now: what was said of it before counts no more."""
+        self._words.forget(topic)
+
     def _run(self) -> None:
         while True:
             select.select([self._reader], [], [])
@@ -101,8 +113,10 @@ class ClientLog:
     def _take(self, line: str) -> None:
         match = _LINE.match(line)
         if match is None or match["level"] not in _QUIET:
+            text = match["text"] if match else line
+            self._words.hear(text)
             # the client retries by itself: what it calls an error is a warning to whoever reads our logs
-            _log.warning("%s", match["text"] if match else line)
+            _log.warning("%s", text)
             if match and (lies := _DISCARDED.match(match["text"])):
                 places = self._discarded[lies["subscription"], lies["topic"]]
                 places[int(lies["ledger"]), int(lies["entry"])] = None

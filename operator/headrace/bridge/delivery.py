@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import valkey
-from valkey.exceptions import OutOfMemoryError, ResponseError
+from valkey.exceptions import ResponseError
 
 from headrace.bridge.batch import NOWHERE, Batch, Item, Position, position
 from headrace.bridge.delivered_ids import DeliveredIds
@@ -17,12 +17,14 @@ from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.remembered import Memory, Remembered, encode
 from headrace.bridge.scripts import script
 from headrace.bridge.target import Target
-from headrace.process.permission import NOT_PERMITTED, is_not_permitted
+from headrace.process.failure import FULL, NOT_PERMITTED, WRONG_TYPE, failure_of
 
 REDELIVERED = "Redelivered"
 SEEN_KEY = "SeenKey"
 OLDER = "BeforeBeginning"
 """Why messages are dropped: pushed before; its key was pushed inside the window; older than the subscription."""
+
+_REFUSALS = {each.reason for each in (FULL, NOT_PERMITTED, WRONG_TYPE)}
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,8 @@ class Delivered:
 
 def refusal_of(error: ResponseError) -> str | None:
     """The reason in one word when Valkey itself is well and took nothing, which a person mends; else None."""
-    if isinstance(error, OutOfMemoryError):
-        return "ValkeyFull"
-    if is_not_permitted(error):
-        return NOT_PERMITTED
-    return "WrongType" if str(error).startswith("WRONGTYPE") else None
+    reason = failure_of(error).reason
+    return reason if reason in _REFUSALS else None
 
 
 class OutOfStepError(Exception):
@@ -107,6 +106,10 @@ class DeliveryStore:
     def dead_letters(self) -> str:
         """The list that dead letters are pushed to, as outbox records."""
         return self._letters_key
+
+    def prove(self) -> None:
+        """Raise what Valkey raises that would take no batch now."""
+        self._client.ping()
 
     def load(self) -> None:
         """Read what is remembered."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 from typing import Any
 
 from headrace.bridge.scripts import FencedError, script
+from headrace.process.failure import Failure
 from headrace.process.health import Health
-from headrace.process.logs import Seldom
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 CLAIM_MILLISECONDS = 6_000
 """How long the keys stay claimed when no pod of their resource is heard of: as long as a lease."""
 BEAT_SECONDS = 1.0
-
-_log = logging.getLogger(__name__)
+LOOP = "identity"
 
 
 class Identity:
@@ -38,8 +36,8 @@ class Identity:
         self._uid = uid
         self._identify: Any = script(server.client(), "preflight", "identify", in_full=True)
         self._health = health
+        self._at_valkey = health.standing(LOOP, "valkey")
         self._stop = stop
-        self._seldom = Seldom()
         self._lock = threading.Lock()
         self._name = ""
         self._ours: bool | None = None
@@ -61,30 +59,26 @@ class Identity:
 
     def run(self) -> None:
         """Keep the claim until the stop. It then ends by itself: other pods of the resource may live."""
-        loop = "the loop of the identity"
-        tick = self._health.loop(loop)
+        tick = self._health.loop(LOOP)
         while not self._stop:
             tick()
             try:
                 self._claim()
             except VALKEY_TROUBLE as error:
-                if self._seldom(str(error)):
-                    _log.warning("cannot tell whose keys %s are (%s); trying again", self._key, error)
+                self._at_valkey.failed(error)
             self._stop.wait(BEAT_SECONDS)
-        self._health.done(loop)
+        self._health.done(LOOP)
 
     def _claim(self) -> None:
         with self._lock:
             ours, answer = self._identify(keys=[self._key], args=[self._uid, CLAIM_MILLISECONDS, secrets.token_hex(8)])
             if ours:
                 self._ours, self._name = True, answer.decode()
-                self._health.refusal(self._key, None)
+                self._at_valkey.served()
                 return
             self._ours = False
         text = (
             f"another resource of this namespace and name works with the same Valkey (uid {answer.decode()}, ours is"
             f" {self._uid}): delete or suspend it, or give this one another name or database"
         )
-        self._health.refusal(self._key, text)
-        if self._seldom(text):
-            _log.warning("%s", text)
+        self._at_valkey.failed(Failure("KeysTaken", text))

@@ -17,11 +17,12 @@ from headrace.bridge.identity import Identity
 from headrace.bridge.incarnation import Incarnations
 from headrace.bridge.inward import Inward
 from headrace.bridge.metrics import BridgeMetrics
+from headrace.bridge.proof import Proof
 from headrace.bridge.pulsar_library import Client
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.remembered import Remembered
-from headrace.bridge.source_topics import SourceTopics
+from headrace.bridge.source_topics import PATIENCE_SECONDS, SourceTopics
 from headrace.process.health import Health
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import ValkeyServer
@@ -44,6 +45,7 @@ class Inlet:
     bucket: TokenBucket
     circuit: Callable[[], Circuit]
     """Makes the circuit of a loop."""
+    proof: Proof
 
     def loops(self) -> list[Inward]:
         """The loops, which are the caller's to run; the threads run from now on."""
@@ -67,7 +69,10 @@ class Inlet:
         def problem(topic: str, reason: str) -> None:
             self.metrics.consumer_failures.labels(topic=topic, subscription=source.subscription, reason=reason).inc()
 
-        topics = SourceTopics(self.bridge.spec, source, self.client, self.admin, problem, self.stop)
+        side = "pulsar admin" if source.topics_pattern else "pulsar"
+        label = source.topics_pattern or ", ".join(source.names)
+        standing = self.health.standing(f"topics {label}", side, patience_seconds=PATIENCE_SECONDS)
+        topics = SourceTopics(self.bridge.spec, source, self.client, self.admin, problem, self.stop, standing)
         topics.start()
         return topics
 
@@ -80,7 +85,7 @@ class Inlet:
             remembered = Remembered(valkey, self.prefix, source.subscription)
             incarnations = Incarnations(self.client, self.raw, source.subscription)
             AcknowledgedLine(
-                self.admin, topics, company, incarnations, client_log(), valkey, remembered, self.stop
+                self.admin, topics, company, incarnations, client_log(), valkey, remembered, self.health, self.stop
             ).start()
         return Inward(
             self.bridge,
@@ -98,4 +103,5 @@ class Inlet:
             self.identity,
             self.bucket,
             self.circuit(),
+            self.proof,
         )

@@ -32,7 +32,8 @@ from headrace.bridge.letter_schemas import LetterSchemas
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.moved_cursor import went_back
 from headrace.bridge.preparation import preparer
-from headrace.bridge.pulsar_library import Client, Consumer, Message, PulsarError, PulsarTimeoutError
+from headrace.bridge.proof import Proof
+from headrace.bridge.pulsar_library import Client, Consumer, Message, NotConnectedError, PulsarError, PulsarTimeoutError
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.recognition import AnotherTopicError, Recognition, UncertainTopicError
@@ -45,19 +46,22 @@ from headrace.bridge.subscription import Subscription
 from headrace.bridge.target import target_of
 from headrace.bridge.unseen import StoppedError
 from headrace.bridge.valkey_sink import open_store
-from headrace.process.health import Health
+from headrace.process.failure import UNREACHABLE, Failure, failure_of
+from headrace.process.health import Health, Standing
 from headrace.process.logs import Seldom
-from headrace.process.permission import NOT_PERMITTED, is_not_permitted, reason_of
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 IDLE_MILLISECONDS = 100
+PROOF_SECONDS = 1.0
+"""How often it is proved, at rest, that something could be moved."""
+DISCONNECTED_SECONDS = 5.0
+"""After so long without a broker the consumer is opened anew."""
 FULL_SECONDS = 0.1
 POLL_SECONDS = 0.05
 QUIET_SECONDS = 1.0
 """The broker has nothing more to send when nothing came for so long."""
 UNKNOWN_SECONDS = 0.5
-UNKNOWN = "what the client did not give out"
 STANDING_BY_SECONDS = 2.0
 CONNECT_SECONDS = 2.0
 """How long acknowledgements wait for a partition that is being connected anew; others must not wait for ever."""
@@ -89,6 +93,7 @@ class Inward:
         identity: Identity,
         bucket: TokenBucket,
         circuit: Circuit,
+        proof: Proof,
     ) -> None:
         spec = bridge.spec
         self._main = source is spec.source.pulsar
@@ -122,16 +127,22 @@ class Inward:
             lambda durability: metrics.durability_unmet.labels(durability=durability.value).inc(),
         )
         self._health = health
-        self._name = f"the loop of {topics.label}"
-        self._readers = f"the readers of {topics.label}"
+        self._name = topics.label
         self._tick = health.loop(self._name)
+        self._proof = proof
+        self._at_valkey = health.standing(self._name, "valkey")
+        self._at_pulsar = health.standing(self._name, "pulsar", self._said)
+        self._unseen = health.standing(f"what the client did not give out of {self._name}", "pulsar")
+        self._readers = health.standing(f"readers of {self._name}", "pulsar")
+        self._unseen.rest()
+        self._readers.rest()
         self._metrics = metrics
         self._report = DeliveryReport(metrics, source.subscription, topics.label)
         self._stop = stop
-        self._pinged = 0.0
+        self._proved_at = self._connected_at = 0.0
         self._seldom = Seldom()
         self._backoff = Backoff()
-        self._received = self._connected = 0.0
+        self._received = 0.0
         self._account: Account | SpreadAccount
         if spread:
             self._account = SpreadAccount(
@@ -177,9 +188,9 @@ class Inward:
                     self._open()
                     self._work()
             except VALKEY_TROUBLE as error:
-                self._away("valkey", error)
+                self._away(self._at_valkey, error)
             except (PulsarError, NoTopicsError, HeaderUnknownError) as error:
-                self._away("pulsar", error)
+                self._away(self._at_pulsar, error)
             except _REOPENING as error:
                 self._reopen(error)
             except StoppedError:
@@ -196,34 +207,30 @@ class Inward:
         """Wait until our resource has the bridge's keys in Valkey; False when the stop came first."""
         while not self._identity.ours():
             self._tick()
-            self._health.connection("valkey", True)
+            self._at_valkey.rest()
             self._subscription.look()
-            self._health.connection("pulsar", True)
+            self._at_pulsar.served()
             if self._stop.wait(STANDING_BY_SECONDS):
                 return False
         return True
 
     def _taken(self, error: TakenError) -> None:
         self._tick()
-        self._health.connection("pulsar", True)
-        self._health.refusal(self._readers, str(error))
-        self._report.failures(self._subscription.label, "SubscriptionTaken").inc()
-        if self._seldom(str(error)):
-            _log.warning("%s: %s", self._subscription.label, error)
+        self._at_valkey.rest()
+        self._at_pulsar.rest()
+        failure = self._readers.failed(Failure("SubscriptionTaken", str(error)))
+        self._report.failures(self._subscription.label, failure.reason).inc()
         self._stop.wait(STANDING_BY_SECONDS)
 
     def _open(self) -> None:
         self._store.load()
-        self._health.connection("valkey", True)
         self._account.open()
         self._recognition.prepare()
         self._consumer = self._subscription.open(self._before_opening)
         self._recognition.begin(self._subscription.opened)
         self._store.load()
-        self._health.connection("pulsar", True)
-        self._health.refusal(self._readers, None)
-        self._backoff.reset()
-        self._pinged = time.monotonic()
+        self._readers.rest()
+        self._connected_at = time.monotonic()
         _log.info("%s: moving to %s", self._subscription.label, self._target)
 
     def _before_opening(self, topics: Iterable[str]) -> None:
@@ -249,6 +256,7 @@ class Inward:
             self._bucket.sample(self._valkey)
             started = time.monotonic()
             if messages := self._receive(self._consumer):
+                self._at_pulsar.served()
                 self._received = time.monotonic()
                 self._watch()
                 self._move(messages, started)
@@ -287,7 +295,7 @@ class Inward:
     def _push_all(self, parts: Iterable[Batch]) -> bool:
         """Push one part after the other; False when the stop came first."""
         for part in parts:
-            self._health.connection(UNKNOWN, True)
+            self._unseen.rest()
             self._in_flight(len(part))
             if not self._push(part):
                 return False
@@ -319,7 +327,7 @@ class Inward:
                 self._store.forget(error.partition)
                 self._account.forget(error.partition)
             except VALKEY_TROUBLE as trouble:
-                self._away("valkey", trouble)
+                self._away(self._at_valkey, trouble)
         elif isinstance(error, ReopenError):
             _log.warning("%s; opening the consumer anew", error)
             if error.put_more_together:
@@ -349,13 +357,11 @@ class Inward:
             if (refusal := refusal_of(error)) is None:
                 raise
             self._report.failures(self._subscription.label, refusal).inc()
-            why = f"Valkey refuses messages ({refusal}): {error}"
-            self._health.connection("valkey", refusal != NOT_PERMITTED)
-            self._health.refusal(self._name, why if refusal == NOT_PERMITTED else None)
+            self._at_valkey.failed(error)
             self._circuit.failed(error)
-            return batch, why
-        self._health.connection("valkey", True)
-        self._health.refusal(self._name, None)
+            return batch, f"Valkey refuses messages ({refusal}): {error}"
+        self._at_valkey.served()
+        self._backoff.reset()
         self._circuit.succeeded()
         self._report.delivered(delivered)
         return delivered.rest, "" if delivered.limited else f"{self._target} is full"
@@ -375,16 +381,16 @@ class Inward:
         if self._subscription.queue.overflows():
             raise ReopenError(f"{self._subscription.label}: what it received in advance takes too much memory")
         self._tick()
+        self._prove_pulsar()
         self._settle()
 
     def _settle(self) -> None:
         """Acknowledge what is safe by now."""
         assert self._consumer is not None
         self._watch()
-        now = time.monotonic()
         if self._consumer.is_connected():
-            self._connected = now
-        elif now - self._connected < CONNECT_SECONDS:
+            self._connected_at = time.monotonic()
+        elif time.monotonic() - self._connected_at < CONNECT_SECONDS:
             return  # the client would keep it and send it to whatever it connects to
         if self._unsettled.settle(self._consumer):
             self._in_flight(0)
@@ -396,36 +402,55 @@ class Inward:
 
     def _hold_unknown(self, why: str) -> bool:
         """Wait a little: it is not known what becomes of something. False when the stop came."""
-        self._health.connection(UNKNOWN, False)
-        if self._seldom(why):
-            _log.warning("%s: %s; everything behind it waits", self._subscription.label, why)
+        self._unseen.failed(Failure("Unseen", f"{why}; everything behind it waits"))
         self._while_held()
         return not self._stop.wait(UNKNOWN_SECONDS)
 
     def _idle(self) -> None:
+        if time.monotonic() - self._proved_at < PROOF_SECONDS:
+            return
+        self._proved_at = time.monotonic()
+        self._store.prove()
+        self._at_valkey.served()
+        if self._circuit.probing:
+            self._circuit.succeeded()  # nothing came to try it with
+        if self._prove_pulsar():
+            self._backoff.reset()
+
+    def _prove_pulsar(self) -> bool:
+        """Whether Pulsar would give something now. Raises PulsarError when it has not for too long: a new consumer
+        finds out why, and the library tries an old one once a minute at last."""
         assert self._consumer is not None
-        self._health.connection("pulsar", self._consumer.is_connected())
-        if time.monotonic() - self._pinged > 1.0:
-            self._valkey.ping()
-            if self._circuit.probing:
-                self._circuit.succeeded()  # nothing came to try it with
-            self._health.connection("valkey", True)
-            self._pinged = time.monotonic()
+        connected = self._consumer.is_connected()
+        if connected:
+            self._connected_at = time.monotonic()
+        elif time.monotonic() - self._connected_at > DISCONNECTED_SECONDS:
+            raise NotConnectedError("no connection")
+        topic = next(iter(self._subscription.opened), "")  # one of them: a pattern may match thousands
+        if connected and (not topic or self._proof.proved(topic)):
+            self._at_pulsar.served()
+            return True
+        if failure := self._proof.failure(topic, connected=connected):
+            self._at_pulsar.failed(failure)
+        return False
+
+    def _said(self) -> Failure | None:
+        """What the broker said last of one of the topics, if it was an error."""
+        return next((said for topic in self._subscription.opened if (said := self._proof.about(topic))), None)
 
     def _in_flight(self, more: int) -> None:
         if self._main:
             self._metrics.in_flight.set(more + self._unsettled.count)
 
-    def _away(self, side: str, error: Exception) -> None:
-        self._health.connection(side, False)
-        unreachable = "ValkeyUnreachable" if side == "valkey" else "PulsarUnreachable"
-        reason = NOT_PERMITTED if is_not_permitted(error) else unreachable
+    def _away(self, standing: Standing, error: Exception) -> None:
+        failure = failure_of(error)
+        if standing is self._at_pulsar and (topic := next(iter(self._subscription.opened), "")):
+            failure = self._proof.explain(error, topic)
+        standing.failed(failure)
+        reason = failure.reason if failure.reason != UNREACHABLE.reason else f"{standing.side.title()}Unreachable"
         self._report.failures(self._subscription.label, reason).inc()
-        text = f"{reason_of(error)}: {error}"
-        if self._seldom(text):
-            _log.warning("%s: %s does not serve us (%s); trying again", self._subscription.label, side, text)
         self._tick()
-        if side == "valkey" and self._circuit.failed(error):
+        if standing is self._at_valkey and self._circuit.failed(error):
             return
         self._stop.wait(self._backoff.next_seconds())
 
@@ -433,7 +458,6 @@ class Inward:
         """Give the subscription up; what is not acknowledged comes again, and what was pushed is dropped."""
         self._unsettled.clear()
         self._in_flight(0)
-        self._health.refusal(self._name, None)
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             try:

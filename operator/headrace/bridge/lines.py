@@ -62,12 +62,6 @@ class Line:
             installation=installation,
         )
 
-    def side(self, side: str) -> str:
-        """What the process calls a *side* of this line."""
-        if not self.main:
-            return f"{side} for dead letters"
-        return side if self.shard is None else f"{side} for shard {self.shard}"
-
 
 def source_lines(bridge: PulsarBridge, prefix: str, max_message_bytes: int) -> list[Line]:
     """The lines of a bridge whose source is in Valkey: the key itself, then its shards, each a line of its own."""

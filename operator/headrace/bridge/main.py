@@ -11,6 +11,7 @@ from pathlib import Path
 from headrace.api.pulsar_bridge import PulsarBridge
 from headrace.bridge.admin import PulsarAdmin
 from headrace.bridge.circuit import VALKEY, Circuit
+from headrace.bridge.client_log import client_log
 from headrace.bridge.identity import Identity
 from headrace.bridge.inlet import Inlet
 from headrace.bridge.inward import Inward
@@ -19,6 +20,7 @@ from headrace.bridge.limits import MAX_MESSAGE_BYTES
 from headrace.bridge.lines import dead_letter_line, source_lines
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Outward
+from headrace.bridge.proof import Proof
 from headrace.bridge.pulsar_client import connect
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.rate_limit import TokenBucket
@@ -59,10 +61,12 @@ def _serve(bridge: PulsarBridge, secrets: Secrets, server: ValkeyServer, client:
     stop = Stop()
     stop.on_signals()
     metrics = BridgeMetrics()
-    health = Health(("valkey", "pulsar"), metrics.connected)
+    health = Health(metrics.connected, metrics.side_failures)
     admin = PulsarAdmin(bridge.spec.pulsar, secrets)
     raw = RawTopics.of(bridge.spec.pulsar, secrets)
-    loops = _loops(bridge, server, client, admin, raw, health, metrics, stop)
+    proof = Proof(client, client_log(), stop)
+    proof.start()
+    loops = _loops(bridge, server, client, admin, raw, health, metrics, stop, proof)
     probes = ProbeServer(health, lambda: exposition(metrics.registry, bridge))
     threads = [threading.Thread(target=loop.run, name=f"loop {number}") for number, loop in enumerate(loops)]
     for thread in threads:
@@ -100,6 +104,7 @@ def _loops(
     health: Health,
     metrics: BridgeMetrics,
     stop: Stop,
+    proof: Proof,
 ) -> list[Identity | Inward | Outward | Reception | ReplayLoop | Shares | SourceClaims]:
     spec = bridge.spec
     prefix = bridge.key_prefix
@@ -107,8 +112,8 @@ def _loops(
     identity = Identity(server, prefix, bridge.metadata.uid, health, stop)
     layouts = Layouts(client, stop)
     layouts.start()
-    lines = ReplayLines(bridge, prefix, server, client, metrics, identity, layouts, limit)
-    replay = ReplayLoop(bridge, prefix, server, client, admin, raw, lines, health, metrics, stop, identity, limit)
+    lines = ReplayLines(bridge, prefix, server, client, metrics, identity, layouts, proof, health, limit)
+    replay = ReplayLoop(bridge, prefix, server, client, admin, raw, lines, health, metrics, stop, identity, limit, proof)
     bucket = TokenBucket(spec.rate_limit, prefix, metrics)
 
     def circuit(destination: str, *, shared: bool = True) -> Circuit:
@@ -131,6 +136,7 @@ def _loops(
                 stop,
                 identity,
                 layouts,
+                proof,
                 shares.of(line.shard) if source.pub_sub else claims.share(line, shares.of(line.shard)),
                 bucket,
                 circuit(line.sink_topic),
@@ -150,8 +156,22 @@ def _loops(
     to_topic = circuit(letters.sink_topic)
     return [
         identity,
-        *Inlet(bridge, prefix, server, client, admin, raw, health, metrics, stop, identity, bucket, to_valkey).loops(),
-        Outward(letters, server, client, health, metrics, stop, identity, layouts, circuit=to_topic, raw=raw),
+        *Inlet(
+            bridge, prefix, server, client, admin, raw, health, metrics, stop, identity, bucket, to_valkey, proof
+        ).loops(),
+        Outward(
+            letters,
+            server,
+            client,
+            health,
+            metrics,
+            stop,
+            identity,
+            layouts,
+            proof,
+            circuit=to_topic,
+            raw=raw,
+        ),
         replay,
     ]
 

@@ -19,12 +19,13 @@ from headrace.bridge.identity import Identity
 from headrace.bridge.landing import Landings
 from headrace.bridge.layouts import Layouts
 from headrace.bridge.lease import Lease
+from headrace.bridge.line_standing import LineStanding
 from headrace.bridge.lines import Line
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.patience import Patience
+from headrace.bridge.proof import Proof
 from headrace.bridge.publisher import Publisher, PublishError, Transmission
-from headrace.bridge.pulsar_client import partitions
-from headrace.bridge.pulsar_library import Client, IncompatibleSchemaError, PulsarError, TopicNotFoundError
+from headrace.bridge.pulsar_library import Client, PulsarError, TopicNotFoundError
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.raw_topic import RawTopics
 from headrace.bridge.routing import Routing, Target
@@ -32,8 +33,6 @@ from headrace.bridge.scripts import FencedError
 from headrace.bridge.shares import Share
 from headrace.bridge.source import open_source
 from headrace.process.health import Health
-from headrace.process.logs import Seldom
-from headrace.process.permission import NOT_PERMITTED, reason_of
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
@@ -46,11 +45,6 @@ DRAIN_SECONDS = 20.0
 
 GIVEN_AWAY = "giving it to another"
 """Ends the work at a line whose lease is to be another's."""
-
-SCHEMA_HINT = (
-    "the topic has a schema, and the broker takes none but that (schemaValidationEnforced); a bridge publishes bytes:"
-    " choose another topic, delete the schema, or do not enforce it"
-)
 
 NOT_OURS: tuple[type[Exception], ...] = (FencedError, *VALKEY_TROUBLE)
 PULSAR_TROUBLE: tuple[type[Exception], ...] = (PublishError, PulsarError)
@@ -92,6 +86,7 @@ class Outward:
         stop: Stop,
         identity: Identity,
         layouts: Layouts,
+        proof: Proof,
         share: Share | None = None,
         bucket: TokenBucket | None = None,
         circuit: Circuit | None = None,
@@ -120,12 +115,12 @@ class Outward:
         self._publisher = Publisher(pulsar_client, line.compression, raw)
         self._landings = Landings(pulsar_client, self._publisher, layouts, self._while_publishing)
         self._health = health
-        self._tick = health.loop(f"the loop of {self._name}")
+        self._tick = health.loop(self._name)
+        self._stands = LineStanding(self._name, line, health, proof)
         self._metrics = metrics
         unguarded = Circuit(None, line.sink_topic, self._valkey, line.prefix, metrics, stop, shared=True)
         self._circuit = circuit or unguarded
         self._stop = stop
-        self._seldom = Seldom()
         self._backoff = Backoff()
         self._patience = Patience()
         self._floor = 0
@@ -154,9 +149,10 @@ class Outward:
             except OutOfStepError:
                 _log.info("%s: another cut is in flight than we know of; reading them again", self._name)
             except VALKEY_TROUBLE as error:
-                self._away("valkey", error)
+                self._stands.valkey.failed(error)
+                self._stop.wait(self._backoff.next_seconds())
             except PULSAR_TROUBLE as error:
-                self._away("pulsar", error)
+                self._pulsar_failed(error)
             except Exception:
                 # P1: whatever it is, the cut in flight is safe in Valkey and another try may succeed
                 _log.exception("%s: unexpected error; trying again", self._name)
@@ -168,6 +164,11 @@ class Outward:
                 self._share.left()
                 self._in_flight(())
         self._release()
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether Pulsar does not take what this line has."""
+        return self._stands.pulsar.problem() is not None
 
     def waiting(self) -> int:
         """Messages that wait or are in flight."""
@@ -182,16 +183,14 @@ class Outward:
                 return False
             mine = self._identity.ours() and self._share.claim()
             if mine and self._lease.acquire():
-                self._side("valkey", True)
                 return True
             if mine:
                 self._share.left()
-                self._side("valkey", True)
             if not said:
                 _log.info("%s: another works, standing by", self._name)
-                partitions(self._pulsar, self._line.sink_topic)
-                self._side("pulsar", True)
                 said = True
+            self._valkey.ping()
+            self._stands.stood_by()
             self._sample()
             self._stop.wait(STANDBY_SECONDS)
         return False
@@ -211,7 +210,6 @@ class Outward:
                 if not any(flight.cut.pending for flight in flying):
                     self._publisher.keep_only(routing.producer)  # replays of an earlier installation's are done
             else:
-                self._backoff.reset()
                 self._idle()
             self._sample()
         while flying:
@@ -233,7 +231,7 @@ class Outward:
     def _take(self, routing: Routing, flying: deque[_Flight]) -> bool:
         """Take what is in flight, or the next cut, and begin to send it; whether one more should be taken at once."""
         cuts = self._store.next(routing, self._floor, self._most(), flying[-1].cut if flying else None)
-        self._side("valkey", True)
+        self._stands.valkey.served()
         if cuts and cuts[0].pending:
             if flying:
                 raise OutOfStepError
@@ -249,13 +247,17 @@ class Outward:
         return min(PROBE_MESSAGES, most) if self._circuit.probing else most
 
     def _idle(self) -> None:
-        connected = self._publisher.connected()
-        self._side("pulsar", connected)
-        if connected:
+        if self._stands.proves_pulsar(connected=self._connected()):
+            self._backoff.reset()
             self._circuit.succeeded()
+        self._store.wait(1)
+
+    def _connected(self) -> bool:
+        """Whether every producer has its broker; raises :class:`PublishError` when one has had none for too long."""
+        connected = self._publisher.connected()
         if why := self._patience.unconnected(connected):
             raise PublishError(why)
-        self._store.wait(1)
+        return connected
 
     def _open(self) -> Routing:
         line = self._line
@@ -270,22 +272,21 @@ class Outward:
         if dead_letter:
             self._open_producers(dead_letter, Way.DEAD_LETTERS, routing.producer)
         self._layouts.watch(self, (sink, routing.dead_letter))
-        self._side("pulsar", True)
         _log.info("%s: moving to %s", self._name, line.sink_topic)
         return routing
 
     def _dead_letter_target(self) -> Target | None:
         """Where dead letters go; None when there is no such topic, which hinders other messages no more than it must:
         it is opened when the first letter wants to go there."""
-        target, refusal = None, None
+        topic = self._line.dead_letter_topic
         try:
-            target = self._layouts.target(self._line.dead_letter_topic)
-        except TopicNotFoundError:
+            target = self._layouts.target(topic)
+        except TopicNotFoundError as error:
             if not self._line.main:
                 raise
-            refusal = f"the dead-letter topic {self._line.dead_letter_topic} does not exist"
-            _log.warning("%s: %s", self._name, refusal)
-        self._health.refusal(f"dead letters of {self._name}", refusal)
+            self._stands.letters(error)
+            return None
+        self._stands.letters(None)
         return target
 
     def _open_producers(self, target: Target, way: Way, name: str) -> None:
@@ -299,13 +300,19 @@ class Outward:
         for cut in cuts:
             self._settlement.push(cut)
         self._settlement.settled()
-        told = time.monotonic()
+        told = began = time.monotonic()
         while self._settlement:
             time.sleep(SETTLE_SECONDS)
             if time.monotonic() - told > 1.0:
-                self._while_publishing()
                 told = time.monotonic()
+                self._while_settling(told - began)
             self._settlement.settled()
+
+    def _while_settling(self, seconds: float) -> None:
+        """Called each second while what was cut is not durable yet."""
+        self._keep()
+        self._stands.proves_pulsar(connected=self._connected())
+        self._stands.awaits_durability(seconds)
 
     def _depart(self, cuts: list[Cut]) -> list[_Flight]:
         """Begin to send *cuts*. What is missing of them is asked of Pulsar before anything is sent."""
@@ -355,7 +362,7 @@ class Outward:
         self._backoff.reset()
         self._patience.succeeded()
         self._circuit.succeeded()
-        self._side("pulsar", True)
+        self._stands.pulsar.served()
         self._count(flight.frames, "success")
         self._metrics.seconds.observe(time.monotonic() - flight.began)
 
@@ -363,10 +370,7 @@ class Outward:
         """Forget a cut that Pulsar has. Who may not announce it must not hold it up, but says so."""
         unheard, refusal = self._store.commit(flight.cut, self._announced(flight))
         self._metrics.unheard.inc(unheard)
-        if refusal:
-            self._metrics.side_failures.labels(side="valkey", reason=NOT_PERMITTED).inc()
-            if self._seldom(refusal):
-                _log.warning("%s: %d messages could not be announced: %s", self._name, unheard, refusal)
+        self._stands.announced(refusal)
 
     def _announced(self, flight: _Flight) -> list[bytes]:
         """What the line's channel gets, in the order of the source."""
@@ -383,13 +387,16 @@ class Outward:
 
     def _while_publishing(self) -> None:
         """Called each second while Pulsar takes its time."""
-        self._tick()
-        connected = self._publisher.connected()
-        self._side("pulsar", connected)
-        if not connected and self._seldom("waiting"):
-            _log.warning("%s: waiting for Pulsar to confirm what was sent", self._name)
+        connected = self._connected()
+        self._stands.awaits_pulsar(connected=connected)
         if not connected and self._circuit.failed(lost := PublishError("no connection")):
             raise lost
+        self._keep()
+        self._stands.valkey.served()
+
+    def _keep(self) -> None:
+        """Keep the lease while a cut is in flight; when the stop came, not for long."""
+        self._tick()
         if self._stop:
             self._stop_seen = self._stop_seen or time.monotonic()
             if time.monotonic() - self._stop_seen > DRAIN_SECONDS:
@@ -402,26 +409,18 @@ class Outward:
         self._tick()
         self._sample()
 
-    def _away(self, side: str, error: Exception) -> None:
-        self._side(side, False)
-        self._metrics.side_failures.labels(side=side, reason=reason_of(error)).inc()
-        text = f"{type(error).__name__}: {error}"
-        if isinstance(error, IncompatibleSchemaError):
-            text = f"{self._line.sink_topic}: {SCHEMA_HINT}"
-        if self._seldom(text):
-            _log.warning("%s: %s does not serve us (%s); trying again", self._name, side, text)
-        self._tick()
-        refused_one = isinstance(error, PublishError) and error.too_large is not None
-        if side == "pulsar" and not refused_one and self._circuit.failed(error):
-            return
+    def _pulsar_failed(self, error: Exception) -> None:
+        if isinstance(error, PublishError) and error.too_large is not None:
+            _log.warning("%s: %s; it becomes a dead letter", self._name, error)
+        else:
+            self._stands.pulsar_failed(error)
+            if self._circuit.failed(error):
+                return
         self._stop.wait(self._backoff.next_seconds())
 
     def _release(self) -> None:
         self._lease.leave()
-        self._health.done(f"the loop of {self._name}")
-
-    def _side(self, side: str, connected: bool) -> None:
-        self._health.connection(self._line.side(side), connected)
+        self._health.done(self._name)
 
     def _in_flight(self, flying: Iterable[_Flight]) -> None:
         if self._line.main:

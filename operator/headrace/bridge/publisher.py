@@ -56,8 +56,10 @@ HIDDEN = "the broker took it for a repetition and dropped it, but it is not ther
 class PublishError(Exception):
     """Pulsar did not take a frame; how much of the cut it has is unknown. Reopen and replay the same cut."""
 
-    def __init__(self, text: str, too_large: int | None = None, *, hidden: bool = False) -> None:
+    def __init__(self, text: str, too_large: int | None = None, result: str = "", *, hidden: bool = False) -> None:
         super().__init__(text)
+        self.result = result
+        """What the library calls it, such as ``TopicTerminated``; empty when it says nothing."""
         self.too_large = too_large
         """Id of the message that is larger than the broker takes, if that is why."""
         self.hidden = hidden
@@ -208,9 +210,8 @@ class _Writer:
                 self._send_halves(part, sender, confirmed)
             elif problem is not None:
                 too_large = part.first if problem == TOO_BIG else None  # such a part is one message
-                raise PublishError(
-                    f"{frame.topic} did not take a frame: {problem}", too_large, hidden=problem == HIDDEN
-                )
+                text = f"{frame.topic} did not take a frame: {problem}"
+                raise PublishError(text, too_large, problem, hidden=problem == HIDDEN)
             else:
                 confirmed()
 

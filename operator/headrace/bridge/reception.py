@@ -37,6 +37,10 @@ AHEAD_SECONDS = 10.0
 """How long a mark that the list knows may be on its way to us."""
 
 FINISH_SECONDS = 5.0
+PROOF_SECONDS = 1.0
+HEARD_SECONDS = 2.5
+"""The subscription is well while Valkey sent something, if only an answer to PING, so lately."""
+LOOP = "channels"
 
 OURS = b"headrace:{"
 NOT_THEIRS = (OURS, b"__key")
@@ -79,8 +83,9 @@ class Reception:
         self._marks = f"{prefix}:received-marks:{server.database}".encode()
         self._put = script(self._valkey, "preflight", "put")
         self._health = health
-        self._loop = "the loop of the channels"
-        self._tick = health.loop(self._loop)
+        self._tick = health.loop(LOOP)
+        self._subscribed = health.standing(LOOP, "valkey")
+        self._storing = health.standing(received_key(prefix), "valkey")
         self._metrics = metrics
         self._stop = stop
         self._seldom = Seldom()
@@ -92,6 +97,7 @@ class Reception:
         self._stored = b""
         self._ahead_since: float | None = None
         self._not_before = 0.0
+        self._proved_at = 0.0
 
     def run(self) -> None:
         """Receive until the stop."""
@@ -100,14 +106,12 @@ class Reception:
                 with closing(ChannelReader(self._valkey, self._commands())) as channels:
                     self._receive(channels)
             except VALKEY_TROUBLE as error:
-                self._health.connection("the subscription", False)
-                if self._seldom(str(error)):
-                    _log.warning("the subscription broke (%s); subscribing again", error)
+                self._subscribed.failed(error)
             except Exception:
                 _log.exception("unexpected error; subscribing again")
             self._tick()
             self._stop.wait(self._backoff.next_seconds())
-        self._health.done(self._loop)
+        self._health.done(LOOP)
 
     def _commands(self) -> list[Command]:
         """What to send, in one go: what comes after the mark is received by us."""
@@ -128,7 +132,8 @@ class Reception:
             self._record(channels, 0.1)
             if self._tape.newest_mark:
                 self._backoff.reset()
-                self._health.connection("the subscription", True)
+                if channels.silent_seconds() < HEARD_SECONDS:
+                    self._subscribed.served()
             self._put_away()
         self._record(channels, 0.0)
         self._finish()
@@ -175,6 +180,7 @@ class Reception:
         """Move what is on the tape to the list, if that is ours to do."""
         if not (self._lease.held or self._stop):
             self._aligned = False
+            self._storing.rest()
             return
         if time.monotonic() < self._not_before and not self._stop:
             return
@@ -185,6 +191,7 @@ class Reception:
                 if not (self._aligned and (self._tape or self._joined)):
                     break
                 self._put_once()
+            self._prove()
         except FencedError:
             self._aligned = False
             self._not_before = time.monotonic() + 1.0
@@ -192,8 +199,14 @@ class Reception:
             # the list may have it although the answer was lost: the place that is stored tells
             self._aligned = False
             self._not_before = time.monotonic() + 0.2
-            if self._seldom(str(error)):
-                _log.warning("Valkey does not take what its channels sent (%s); trying again", error)
+            self._storing.failed(error)
+
+    def _prove(self) -> None:
+        """That what comes could be stored."""
+        if time.monotonic() - self._proved_at > PROOF_SECONDS:
+            self._valkey.ping()
+            self._proved_at = time.monotonic()
+            self._storing.served()
 
     def _align(self) -> None:
         """Drop from the tape what is in the list already."""

@@ -15,6 +15,7 @@ from headrace.bridge.layouts import Layouts
 from headrace.bridge.lines import Line
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.outward import DRAIN_SECONDS, Outward
+from headrace.bridge.proof import Proof
 from headrace.bridge.pulsar_library import Client
 from headrace.process.health import Health
 from headrace.process.stop import Stop
@@ -24,7 +25,6 @@ from headrace.process.valkey_server import ValkeyServer
 @dataclass(frozen=True)
 class _Running:
     line: Outward
-    health: Health
     stop: Stop
     thread: threading.Thread
 
@@ -41,6 +41,8 @@ class ReplayLines:
         metrics: BridgeMetrics,
         identity: Identity,
         layouts: Layouts,
+        proof: Proof,
+        health: Health,
         max_message_bytes: int,
     ) -> None:
         self._bridge = bridge
@@ -52,6 +54,8 @@ class ReplayLines:
         self._metrics = metrics
         self._identity = identity
         self._layouts = layouts
+        self._proof = proof
+        self._health = health
         self._max_message_bytes = max_message_bytes
         self._running: dict[str, _Running] = {}
 
@@ -68,7 +72,7 @@ class ReplayLines:
 
     def cut_off(self) -> list[str]:
         """Topics that do not take messages now."""
-        return [topic for topic, running in self._running.items() if running.health.not_ready()]
+        return [topic for topic, running in self._running.items() if running.line.cut_off]
 
     def close(self) -> None:
         """Stop all lines; what they have not published waits for the next start."""
@@ -100,12 +104,20 @@ class ReplayLines:
             main=False,
             max_message_bytes=self._max_message_bytes,
         )
-        # A topic that takes no replayed messages makes the replay wait, not the process unready.
-        health, stop = Health(()), Stop()
-        health.register()
-        outward = Outward(line, self._server, self._pulsar, health, self._metrics, stop, self._identity, self._layouts)
+        stop = Stop()
+        outward = Outward(
+            line,
+            self._server,
+            self._pulsar,
+            self._health,
+            self._metrics,
+            stop,
+            self._identity,
+            self._layouts,
+            self._proof,
+        )
         thread = threading.Thread(target=outward.run, name=f"replay to {topic}", daemon=True)
-        self._running[topic] = _Running(outward, health, stop, thread)
+        self._running[topic] = _Running(outward, stop, thread)
         thread.start()
 
 

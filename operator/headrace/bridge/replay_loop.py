@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from valkey.exceptions import ValkeyError
+
 from headrace.api.bridge_sink import Compression
 from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge
 from headrace.api.replay import Replay, ReplayOrigin, ReplayState
@@ -16,6 +18,7 @@ from headrace.bridge.identity import Identity
 from headrace.bridge.lease import NOT_OURS, Lease
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.position_replay import PositionReplay
+from headrace.bridge.proof import Proof
 from headrace.bridge.publisher import PublishError
 from headrace.bridge.pulsar_library import Client, PulsarError
 from headrace.bridge.raw_topic import RAW_TROUBLE, RawTopics
@@ -33,6 +36,7 @@ from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
+LOOP = "replay"
 TURN_SECONDS = 1.0
 DRAIN_SECONDS = 5.0
 """How long a stop waits for letters that were sent and not confirmed."""
@@ -68,6 +72,7 @@ class ReplayLoop:
         stop: Stop,
         identity: Identity,
         limit_bytes: int,
+        proof: Proof,
     ) -> None:
         self._bridge = bridge
         self._replay = bridge.spec.replay
@@ -84,8 +89,12 @@ class ReplayLoop:
         self._prefix = prefix
         self._lines = lines
         self._health = health
-        self._name = "the loop of replays"
-        self._tick = health.loop(self._name)
+        self._tick = health.loop(LOOP)
+        self._proof = proof
+        self._topic = _topic_read(bridge)
+        self._at_valkey = health.standing(LOOP, "valkey")
+        self._at_pulsar = health.standing(LOOP, "pulsar", lambda: proof.about(self._topic))
+        self._done = 0
         self._metrics = metrics
         self._stop = stop
         self._identity = identity
@@ -115,7 +124,7 @@ class ReplayLoop:
                     self._way.close()
                     self._way = None
         self._lease.leave()
-        self._health.done(self._name)
+        self._health.done(LOOP)
 
     def _stand_by(self) -> bool:
         """Wait for the lease; False when the stop came first."""
@@ -123,6 +132,8 @@ class ReplayLoop:
             self._tick()
             if self._identity.ours() and self._lease.acquire():
                 return True
+            self._at_valkey.served()
+            self._at_pulsar.rest()
             self._stop.wait(TURN_SECONDS)
         return False
 
@@ -131,7 +142,6 @@ class ReplayLoop:
         self._lines.resume()
         if (flight := self._flights.pending()) is not None:
             self._land(flight)
-        self._backoff.reset()
         if self._replay is not None and self._run is not None:
             self._run.load()
             self._follow(self._replay, self._run)
@@ -231,12 +241,23 @@ class ReplayLoop:
         self._tick()
         if not self._identity.ours():
             raise FencedError("another resource has the keys")
-        self._lease.renew()
+        self._keep()
         while seconds > TURN_SECONDS and not self._stop.wait(TURN_SECONDS):
             seconds -= TURN_SECONDS
             self._tick()
-            self._lease.renew()
+            self._keep()
         return not self._stop.wait(seconds)
+
+    def _keep(self) -> None:
+        """Keep the lease, and say how things stand."""
+        self._lease.renew()
+        self._at_valkey.served()
+        if not self._topic or self._proof.proved(self._topic):
+            self._at_pulsar.served()
+        done = self._run.done if self._run else 0
+        if done != self._done:
+            self._done = done
+            self._backoff.reset()
 
     def _while_sending(self) -> None:
         """Called about once a second while Pulsar takes its time. What was sent is looked for at the next start."""
@@ -259,9 +280,8 @@ class ReplayLoop:
         return True
 
     def _away(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}" if isinstance(error, PulsarError) else str(error)
-        if self._seldom(text):
-            _log.warning("replay: %s; trying again", text)
+        standing = self._at_valkey if isinstance(error, ValkeyError) else self._at_pulsar
+        text = str(standing.failed(error))
         if self._run is not None:
             try:
                 self._run.note(message=f"Waits: {text}")
@@ -269,3 +289,13 @@ class ReplayLoop:
                 _log.debug("replay: %s", problem)
         self._tick()
         self._stop.wait(self._backoff.next_seconds())
+
+
+def _topic_read(bridge: PulsarBridge) -> str:
+    """A topic that the replay reads; empty when nothing is to be replayed, or the topics go by a pattern."""
+    if bridge.spec.replay is None:
+        return ""
+    if bridge.spec.replay.origin is ReplayOrigin.DEAD_LETTER:
+        return bridge.spec.dead_letter_topic
+    source = bridge.spec.source.pulsar
+    return source.names[0] if source and source.names else ""

@@ -14,11 +14,11 @@ from headrace.bridge.identity import Identity
 from headrace.bridge.lease import LEASE_MILLISECONDS
 from headrace.bridge.scripts import script
 from headrace.process.health import Health
-from headrace.process.logs import Seldom
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 HEARTBEAT_SECONDS = 1.0
+LOOP = "shares"
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +57,9 @@ class Shares:
         self._shards = shards
         self._heartbeat: Any = script(server.client(), "preflight", "heartbeat", in_full=True)
         self._health = health
+        self._at_valkey = health.standing(LOOP, "valkey") if shards else None
         self._stop = stop
         self._identity = identity
-        self._seldom = Seldom()
         self._lock = threading.Lock()
         self._held: set[int] = set()
         self._fair = 0
@@ -70,22 +70,22 @@ class Shares:
 
     def run(self) -> None:
         """Keep the count of replicas until the stop."""
-        name = "the loop of the shares"
-        tick = self._health.loop(name)
+        assert self._at_valkey is not None
+        tick = self._health.loop(LOOP)
         while not self._stop:
             tick()
             try:
                 if self._identity.ours():  # who may hold no shard must not count for one
                     self._beat(LEASE_MILLISECONDS)
+                self._at_valkey.served()
             except VALKEY_TROUBLE as error:
-                if self._seldom(str(error)):
-                    _log.warning("cannot tell how many replicas share the shards (%s); trying again", error)
+                self._at_valkey.failed(error)
             self._stop.wait(HEARTBEAT_SECONDS)
         try:
             self._beat(0)
         except VALKEY_TROUBLE as error:
             _log.debug("the other replicas will miss us: %s", error)
-        self._health.done(name)
+        self._health.done(LOOP)
 
     def claim(self, shard: int) -> bool:
         """Whether *shard* may be held, which counts as held then."""

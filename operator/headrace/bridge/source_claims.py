@@ -15,13 +15,14 @@ from valkey.exceptions import NoPermissionError
 from headrace.bridge.lines import Line
 from headrace.bridge.scripts import script
 from headrace.bridge.shares import Share
+from headrace.process.failure import Failure
 from headrace.process.health import Health
-from headrace.process.logs import Seldom
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
 CLAIM_MILLISECONDS = 6_000
 BEAT_SECONDS = 1.0
+LOOP = "source claims"
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +34,10 @@ class SourceClaims:
         self._claim: Any = script(server.client(), "claim", in_full=True)
         self._keys = {claim_key(line): line for line in lines}
         self._health = health
+        self._standings = {
+            key: health.standing(f"claim of {_source(line)}", "valkey") for key, line in self._keys.items()
+        }
         self._stop = stop
-        self._seldom = Seldom()
         self._lock = threading.Lock()
         self._ours: dict[str, bool] = {}
         self._allowed = True
@@ -45,18 +48,19 @@ class SourceClaims:
 
     def run(self) -> None:
         """Keep the claims until the stop. They then end by themselves: other pods of the resource may live."""
-        loop = "the loop of the source's claims"
-        tick = self._health.loop(loop)
+        tick = self._health.loop(LOOP)
         while not self._stop:
             tick()
             try:
                 for key in self._keys:
                     self._beat(key)
             except VALKEY_TROUBLE as error:
-                if self._seldom(str(error)):
-                    _log.warning("cannot tell whose the source is (%s); trying again", error)
+                for standing in self._standings.values():
+                    standing.failed(error)
             self._stop.wait(BEAT_SECONDS)
-        self._health.done(loop)
+        self._health.done(LOOP)
+        for standing in self._standings.values():
+            standing.rest()
 
     def ours(self, key: str) -> bool:
         """Whether the source is this resource's, as Valkey said last; the first call asks it, and raises one of
@@ -66,8 +70,10 @@ class SourceClaims:
         return self._ours[key]
 
     def _beat(self, key: str) -> None:
+        standing = self._standings[key]
         if not self._allowed:
             self._ours[key] = True
+            standing.rest()
             return
         line = self._keys[key]
         try:
@@ -80,16 +86,19 @@ class SourceClaims:
             _log.warning(text, key)
             return
         self._ours[key] = holder == line.identity
-        refusal = None
         if holder != line.identity:
-            source = line.source.stream or line.source.list
-            assert source is not None
-            refusal = f"{holder} takes from {source.key} too, and each would get a part of it: choose another source"
+            refusal = f"{holder} takes from {_source(line)} too, and each would get a part of it: choose another source"
             if line.source.stream:
                 refusal += ", or another group"
-            if self._seldom(refusal):
-                _log.warning("%s", refusal)
-        self._health.refusal(key, refusal)
+            standing.failed(Failure("SourceTaken", refusal))
+        else:
+            standing.served()
+
+
+def _source(line: Line) -> str:
+    source = line.source.stream or line.source.list
+    assert source is not None
+    return source.key
 
 
 def claim_key(line: Line) -> str:

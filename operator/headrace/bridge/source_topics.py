@@ -15,28 +15,27 @@ from headrace.api.pulsar_bridge import PulsarBridgeSpec
 from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin
 from headrace.bridge.pulsar_client import partitions
 from headrace.bridge.pulsar_library import Client, PulsarError, core
+from headrace.process.failure import Failure, failure_of
+from headrace.process.health import Standing
 from headrace.process.logs import Seldom
 from headrace.process.stop import Stop
 
 PERIOD_SECONDS = 5.0
+PATIENCE_SECONDS = 9.0
+"""A look that was so long ago proves nothing."""
 
 Problem = Callable[[str, str], None]
 """Told of a topic that cannot be read, and why, in one CamelCase word."""
-
-_REASONS: dict[type[Exception], str] = {
-    core.TopicNotFound: "TopicNotFound",
-    core.AuthorizationError: "AuthorizationFailed",
-}
 
 _log = logging.getLogger(__name__)
 
 
 class NoTopicsError(Exception):
-    """There is nothing to subscribe to; ``reason`` is one CamelCase word."""
+    """There is nothing to subscribe to."""
 
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 class SourceTopics:
@@ -50,13 +49,16 @@ class SourceTopics:
         admin: PulsarAdmin,
         problem: Problem,
         stop: Stop,
+        standing: Standing | None = None,
     ) -> None:
+        """*standing*: told how it stands with who knows the topics; None when nobody wants to hear."""
         self._spec = spec
         self._source = source
         self._client = client
         self._admin = admin
         self._problem = problem
         self._stop = stop
+        self._standing = standing
         self._seldom = Seldom(60)
         self.present: dict[str, int] | None = None
         """What was there at the last look, and how many partitions it had, 0 for a topic without any; None before the
@@ -80,8 +82,21 @@ class SourceTopics:
 
         Raises PulsarError, or NoTopicsError when none of the named topics can be read or a pattern cannot be resolved.
         """
-        self.present = self._named() if self._source.names else self._matching()
+        failure: Failure | None
+        try:
+            self.present, failure = self._named() if self._source.names else self._matching()
+        except NoTopicsError as error:
+            self._tell(error.failure)
+            raise
+        self._tell(failure)
         return self.present
+
+    def _tell(self, failure: Failure | None) -> None:
+        if self._standing is not None:
+            if failure is None:
+                self._standing.served()
+            else:
+                self._standing.failed(failure)
 
     def _run(self) -> None:
         while not self._stop.wait(PERIOD_SECONDS):
@@ -91,32 +106,32 @@ class SourceTopics:
                 # said by whoever opens the consumer, too: here only what runs is meant
                 if self._source.names:
                     self.present = {}
-                elif self._seldom(str(error)):
-                    _log.warning("%s", error)
+                _log.debug("%s", error)
             except PulsarError as error:
                 _log.debug("cannot look for %s: %s", self.label, error)
 
-    def _named(self) -> dict[str, int]:
-        present, problems = {}, {}
+    def _named(self) -> tuple[dict[str, int], Failure | None]:
+        present, problem = {}, None
         for topic in self._source.names:
             try:
                 present[topic] = partitions(self._client, topic)
-            except tuple(_REASONS) as error:
-                reason = problems[topic] = _REASONS[type(error)]
-                self._problem(topic, reason)
-                if self._seldom(f"{topic} {reason}"):
-                    _log.warning("%s cannot be read: %s", topic, reason)
-        if not present:
-            topic, reason = next(iter(problems.items()))
-            raise NoTopicsError(reason, f"{topic} cannot be read: {reason}")
-        return present
+            except (core.TopicNotFound, core.AuthorizationError) as error:
+                found = failure_of(error)
+                problem = problem or Failure(found.reason, f"{topic} cannot be read: {found.text}")
+                self._problem(topic, found.reason)
+                if self._seldom(f"{topic} {found.reason}"):
+                    _log.warning("%s cannot be read: %s", topic, found)
+        if not present and problem is not None:
+            raise NoTopicsError(problem)
+        return present, problem
 
-    def _matching(self) -> dict[str, int]:
+    def _matching(self) -> tuple[dict[str, int], Failure | None]:
         try:
             listed = self._admin.topics(self._source.namespace)
         except ADMIN_TROUBLE as error:
-            if self.present is not None:
-                return self.present
-            text = f"cannot ask {self._admin.url} which topics match {self.label}: {error}"
-            raise NoTopicsError("TopicsUnknown", text) from None
-        return {topic: number for topic, number in listed.items() if self._spec.consumes(topic)}
+            text = f"cannot ask {self._admin.url} which topics match {self.label}: {failure_of(error)}"
+            failure = Failure("TopicsUnknown", text)
+            if self.present is None:
+                raise NoTopicsError(failure) from None
+            return self.present, failure
+        return {topic: number for topic, number in listed.items() if self._spec.consumes(topic)}, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import Any
@@ -14,14 +13,12 @@ from headrace.handlers.place import Place
 from headrace.handlers.reservations import Reservations
 from headrace.handlers.runner import Runner
 from headrace.process.health import Health
-from headrace.process.logs import Seldom
 from headrace.process.valkey_server import VALKEY_TROUBLE
 
+LOOP = "leases"
 LOOK_SECONDS = 5.0
 RENEW_SECONDS = 1.0
 """A third of the shortest lease."""
-
-_log = logging.getLogger(__name__)
 
 
 class Keeper:
@@ -42,11 +39,11 @@ class Keeper:
         self._place = place
         self._reservations = reservations
         self._client = client
-        self._tick = health.loop("the loop of the leases")
+        self._tick = health.loop(LOOP)
+        self._at_valkey = health.standing(LOOP, "valkey")
         self._metrics = metrics
         self._outbox = outbox
         self._looked = 0.0
-        self._seldom = Seldom()
 
     def start(self) -> None:
         """Begin."""
@@ -60,9 +57,10 @@ class Keeper:
                 if time.monotonic() - self._looked > LOOK_SECONDS:
                     self._look()
                     self._looked = time.monotonic()
+                self._reservations.prove()
+                self._at_valkey.served()
             except VALKEY_TROUBLE as error:
-                if self._seldom(str(error)):
-                    _log.warning("cannot renew leases (%s: %s); trying again", type(error).__name__, error)
+                self._at_valkey.failed(error)
             time.sleep(RENEW_SECONDS)
 
     def _look(self) -> None:

@@ -15,10 +15,10 @@ from headrace.bridge.lease import Lease
 from headrace.bridge.scripts import FencedError
 from headrace.handlers.metrics import HandlerMetrics
 from headrace.process.health import Health
-from headrace.process.logs import Seldom
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
+LOOP = "lease of the channels"
 RENEW_SECONDS = 1.0
 END_SECONDS = 10.0
 
@@ -46,8 +46,8 @@ class SharedReception:
         self._valkey: Any = server.client()
         self._lease = Lease(server.client(), _prefix(worker))
         self._health = health
-        self._loop = "the loop of the channels' lease"
-        self._tick = health.loop(self._loop)
+        self._tick = health.loop(LOOP)
+        self._at_valkey = health.standing(LOOP, "valkey")
         reception = bridge_reception.Reception(
             source, _prefix(worker), self._lease, server, health, metrics, self._stop
         )
@@ -69,22 +69,21 @@ class SharedReception:
         self._holding.join(END_SECONDS)
 
     def _hold(self) -> None:
-        seldom = Seldom()
         while not self._stop or self._receiving.is_alive():
             self._tick()
             try:
                 self._keep()
+                self._at_valkey.served()
             except FencedError:
                 self._lease.held = False
             except VALKEY_TROUBLE as error:
                 self._lease.held = False
-                if seldom(str(error)):
-                    _log.warning("cannot hold the lease of the channels (%s); trying again", error)
+                self._at_valkey.failed(error)
             if self._stop:
                 self._receiving.join(RENEW_SECONDS)
             else:
                 self._stop.wait(RENEW_SECONDS)
-        self._health.done(self._loop)
+        self._health.done(LOOP)
         try:
             if self._lease.held:
                 self._lease.release()

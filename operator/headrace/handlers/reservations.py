@@ -109,6 +109,10 @@ class Reservations:
         found = [Delivery(id.decode(), attempt, key, extra, payload) for id, attempt, key, extra, payload in rows]  # noqa: A001
         return found, len(deleted)
 
+    def prove(self) -> None:
+        """Raise what a Valkey raises that would not serve us now."""
+        self._client.ping()
+
     def renew(self, ids: Iterable[str]) -> None:
         """Keep messages for another lease, those that are still ours."""
         wanted = list(ids)

@@ -6,7 +6,7 @@ import logging
 import time
 
 import valkey
-from valkey.exceptions import ValkeyError
+from valkey.exceptions import ResponseError, ValkeyError
 
 from headrace.handlers.handler import Ended, Slots
 from headrace.handlers.judgement import Fate, Judge, Judgement
@@ -14,12 +14,14 @@ from headrace.handlers.metrics import HandlerMetrics
 from headrace.handlers.place import Place
 from headrace.handlers.reading import UnreadableError
 from headrace.handlers.reservations import Delivery, Reservations, Settled, Settling, Verdict
+from headrace.process.failure import Failure, failure_of
 from headrace.process.health import Health
-from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE
 
-LOOP = "the loop of the handler"
+LOOP = "handler"
+PROOF_SECONDS = 1.0
+"""How often it is proved that Valkey would settle what is at work, while nothing is taken."""
 TURN_SECONDS = 0.5
 """The longest wait; the stop is looked at so often."""
 ORPHANS_SECONDS = 2.0
@@ -53,6 +55,9 @@ class Runner:
         self._judge = judge
         self._health = health
         self._tick = health.loop(LOOP)
+        self._at_valkey = health.standing(LOOP, "valkey")
+        self._records = health.standing(f"records of the {LOOP}", "valkey")
+        self._records.rest()
         self._metrics = metrics
         self._stop = stop
         self._concurrency = concurrency
@@ -65,8 +70,8 @@ class Runner:
         self._not_before = 0.0
         self._fresh_at = 0.0
         self._orphans_at = 0.0
+        self._proved_at = 0.0
         self._backoff = Backoff()
-        self._seldom = Seldom()
 
     def held(self) -> list[str]:
         """The ids of all that is not settled; for the thread that renews the leases."""
@@ -86,6 +91,7 @@ class Runner:
             self._turn(taking=False)
         self._hand_back()
         self._health.done(LOOP)
+        self._records.rest()
 
     def _turn(self, *, taking: bool) -> None:
         self._tick()
@@ -95,17 +101,22 @@ class Runner:
             self._settle()
             if taking and self._free() > 0 and time.monotonic() >= self._not_before:
                 self._take()
-            self._backoff.reset()
-            self._health.connection("valkey", True)
+                self._served()
+            elif time.monotonic() - self._proved_at > PROOF_SECONDS:
+                self._reservations.prove()
+                self._served()
         except VALKEY_TROUBLE as error:
-            self._health.connection("valkey", False)
-            if self._seldom(str(error)):
-                _log.warning("valkey does not serve us (%s: %s); waiting", type(error).__name__, error)
+            self._at_valkey.failed(error)
             time.sleep(self._backoff.next_seconds())
         except Exception:
             # P1: whatever it is, Valkey knows what we hold, and another try may succeed
             _log.exception("unexpected error; trying again")
             time.sleep(self._backoff.next_seconds())
+
+    def _served(self) -> None:
+        self._proved_at = time.monotonic()
+        self._at_valkey.served()
+        self._backoff.reset()
 
     def _patience(self, taking: bool) -> float:
         """How long to wait for a handler to end."""
@@ -186,13 +197,11 @@ class Runner:
 
     def _tell_refused(self, problem: str) -> None:
         if not self._refused:
-            self._health.refusal(LOOP, None)
+            self._records.rest()
             return
         self._metrics.refusals.inc()
-        text = f"Valkey does not take the records of {len(self._refused)} messages: {problem}"
-        self._health.refusal(LOOP, text)
-        if self._seldom(problem):
-            _log.warning("%s; trying again", text)
+        failure = failure_of(ResponseError(problem))
+        self._records.failed(Failure(failure.reason, f"{len(self._refused)} records are not taken: {failure.text}"))
 
     def _count(self, judged: Judgement, was_ours: bool) -> None:
         metrics, identity = self._metrics, judged.verdict.id

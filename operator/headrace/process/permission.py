@@ -8,12 +8,6 @@ from typing import Any
 import valkey
 from valkey.exceptions import NoPermissionError, ResponseError
 
-from headrace.api.valkey_cluster import CLUSTER_UNSUPPORTED
-from headrace.process.valkey_cluster import ClusterUnsupportedError
-
-NOT_PERMITTED = "NotPermitted"
-"""The reason, wherever one is given."""
-
 _WHICH_KEY = """
 for _, key in ipairs(ARGV) do
   if not redis.acl_check_cmd('EVAL', '', 1, key) then
@@ -21,21 +15,6 @@ for _, key in ipairs(ARGV) do
   end
 end
 """
-
-
-def is_not_permitted(error: Exception) -> bool:
-    """Whether *error* says that the user lacks a right."""
-    return isinstance(error, NoPermissionError) or str(error).startswith("ACL failure in script")
-
-
-def reason_of(error: Exception) -> str:
-    """Why a side does not serve us, in one word: Valkey's own, such as WRONGTYPE, or what the library calls it."""
-    if is_not_permitted(error):
-        return NOT_PERMITTED
-    if isinstance(error, ClusterUnsupportedError):
-        return CLUSTER_UNSUPPORTED
-    word = str(error).partition(" ")[0]
-    return word if type(error) is ResponseError and word.isalpha() and word.isupper() else type(error).__name__
 
 
 class Client(valkey.Valkey):

@@ -11,9 +11,10 @@ import celery
 
 from headrace.celery.brokers import SIDES
 from headrace.celery.context import Context
-from headrace.process.logs import Seldom
 
 PERIOD_SECONDS = 5.0
+"""SQS bills each look."""
+PATIENCE_SECONDS = 9.0
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ class BrokerObserver:
     def __init__(self, app: celery.Celery, context: Context) -> None:
         self._app = app
         self._context = context
-        self._side = SIDES[context.worker.broker.type]
+        side = SIDES[context.worker.broker.type]
+        self._standing = context.health.standing("tasks", side, patience_seconds=PATIENCE_SECONDS)
         self._queues = [queue.name for queue in context.worker.celery.queues]
         self.waiting: dict[str, int] = {}
         """Tasks that wait, by queue; empty while that is not known."""
@@ -34,15 +36,12 @@ class BrokerObserver:
         threading.Thread(target=self._run, name="broker observer", daemon=True).start()
 
     def _run(self) -> None:
-        seldom = Seldom()
         while True:
             try:
                 self._watch()
             except Exception as error:  # whatever the broker's library raises: the thread must live
                 self.waiting = {}
-                self._context.health.connection(self._side, False)
-                if seldom(str(error)):
-                    _log.warning("%s is away (%s: %s)", self._side, type(error).__name__, error)
+                self._standing.failed(error)
             time.sleep(PERIOD_SECONDS)
 
     def _watch(self) -> None:
@@ -50,7 +49,7 @@ class BrokerObserver:
             while True:
                 with connection.channel() as channel:
                     self._look(channel)
-                self._context.health.connection(self._side, True)
+                self._standing.served()
                 time.sleep(PERIOD_SECONDS)
 
     def _look(self, channel: Any) -> None:

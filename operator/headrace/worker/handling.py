@@ -36,7 +36,7 @@ def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
     runtime = worker.runtime
     handler = load_handler(f"{_BLOCKS[worker.spec.mode]}.handler", runtime.handler)
     logs.configure(secrets.values, worker.identity)  # importing the handler may have changed it
-    metrics, health = HandlerMetrics(), Health(("valkey",))
+    metrics, health = HandlerMetrics(), Health()
     judge, place, client = Judge(worker), place_of(worker), server.client()
     reservations = Reservations(client, place.kind, judge.lists, runtime.lease_seconds)
     slots = Slots(handler, runtime.concurrency)

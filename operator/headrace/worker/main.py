@@ -19,7 +19,7 @@ from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.celery import rabbitmq
 from headrace.celery.app import configure, load_app
-from headrace.celery.brokers import SIDES, access_of
+from headrace.celery.brokers import access_of
 from headrace.celery.context import Context
 from headrace.celery.execution import Execution
 from headrace.celery.ledger import Ledger
@@ -56,7 +56,7 @@ def serve(worker: ValkeyWorker, secrets: Secrets) -> int:
 def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> int:
     metrics = WorkerMetrics()
     kind = worker.broker.type
-    health = Health(dict.fromkeys(("valkey", SIDES[kind])))
+    health = Health()
     window = worker.spec.outbox.window_seconds if worker.spec.outbox else WINDOW_SECONDS
     ledger = Ledger(server, worker.key_prefix, window)
     execution = Execution(worker, ledger)

@@ -17,11 +17,10 @@ from headrace.celery.context import Context
 from headrace.celery.transport import refusals
 from headrace.celery.watchdog import HOUR_SECONDS, RESTARTS_PER_HOUR, Remedy, Watchdog
 from headrace.process.configuration import leave_word
-from headrace.process.logs import Seldom
 from headrace.process.valkey_server import ValkeyServer
 from headrace.worker.broker_observer import BrokerObserver
 
-PERIOD_SECONDS = 5.0
+PERIOD_SECONDS = 2.0
 ALIVE_SECONDS = 10.0
 """A loop that turned so recently is connected."""
 
@@ -35,6 +34,9 @@ class Observer:
         """*elsewhere*: who counts the tasks when they are not in Valkey."""
         worker = context.worker
         self._context = context
+        self._at_valkey = context.health.standing("tasks", "valkey")
+        self._transport = context.health.standing("transport", "valkey")
+        self._transport.rest()
         self._client = server.client()
         self._elsewhere = elsewhere
         self._queues = [] if elsewhere else [queue.name for queue in worker.celery.queues]
@@ -52,18 +54,18 @@ class Observer:
         threading.Thread(target=self._run, name="observer", daemon=True).start()
 
     def _run(self) -> None:
-        health, seldom = self._context.health, Seldom()
         while True:
             try:
                 waiting = self._look()
-                health.connection("valkey", True)
-                health.refusal("the transport", "; ".join(refusals.present()) or None)
+                self._at_valkey.served()
+                if failure := refusals.present():
+                    self._transport.failed(failure)
+                else:
+                    self._transport.rest()
                 self._watch(waiting)
             except (ValkeyError, OSError) as error:
-                health.connection("valkey", False)
+                self._at_valkey.failed(error)
                 self._remedy({}, connected=False)
-                if seldom(str(error)):
-                    _log.warning("valkey is away (%s: %s)", type(error).__name__, error)
             time.sleep(self._period)
 
     def _look(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -12,23 +13,62 @@ from headrace.api.resource import parse
 from headrace.api.valkey_worker import ValkeyWorker
 from headrace.process import health, logs
 from headrace.process.configuration import FatalConfigurationError, Secrets, load
+from headrace.process.failure import Failure
 from headrace.process.metrics import exposition
 from headrace.tasks import Refused
 
 
 def test_p5_a_broker_that_is_away_makes_not_ready_and_never_not_live() -> None:
-    one = health.Health(("valkey", "pulsar"))
-    one.loop("the loop")
+    one = health.Health()
+    one.loop("orders")
+    valkey, pulsar = (one.standing("orders", side) for side in ("valkey", "pulsar"))
     one.register()
-    one.connection("valkey", True)
-    assert one.not_ready() == ["pulsar is not reachable"]
+    valkey.served()
+    assert one.not_ready() == [f"orders: pulsar: {health.STARTING}"]
     assert one.not_live() == []
-    one.connection("pulsar", True)
+    pulsar.served()
+    assert one.not_ready() == []
+
+
+def test_p8_each_loop_is_counted_by_itself_and_a_side_is_as_well_as_its_worst_loop() -> None:
+    connected = Gauge("c", "c", ["side"], registry=(registry := CollectorRegistry()))
+    failures = Counter("f", "f", ["side", "reason"], registry=registry)
+    one = health.Health(connected, failures)
+    main, retry = (one.standing(loop, "pulsar") for loop in ("main", "retry"))
+    one.register()
+    main.failed(Failure("ConsumerBusy", "other consumers keep ours out"))
+    retry.served()
+    assert one.not_ready() == ["main: pulsar: ConsumerBusy: other consumers keep ours out"]
+    assert registry.get_sample_value("c", {"side": "pulsar"}) == 0
+    assert registry.get_sample_value("f_total", {"side": "pulsar", "reason": "ConsumerBusy"}) == 1
+    main.served()
+    assert one.not_ready() == []
+    assert registry.get_sample_value("c", {"side": "pulsar"}) == 1
+    main.failed(ValueError("what is that"))
+    one.done("main")
+    assert one.not_ready() == []
+
+
+def test_p8_what_was_proved_long_ago_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = health.Health()
+    said: list[Failure] = []
+    standing = one.standing("orders", "pulsar", lambda: said[0] if said else None, patience_seconds=6)
+    one.register()
+    standing.served()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 7)
+    silent = "orders: pulsar: Silent: nothing was moved, and nothing shows that it could be, for 7 s"
+    assert one.not_ready() == [silent]
+    said.append(Failure("ProducerBusy", "another keeps ours out"))
+    assert one.not_ready() == ["orders: pulsar: ProducerBusy: another keeps ours out"]
+    standing.rest()
+    assert one.not_ready() == []
+    standing.served()
     assert one.not_ready() == []
 
 
 def test_a_loop_that_hangs_is_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = health.Health(())
+    one = health.Health()
     tick = one.loop("the loop")
     monkeypatch.setattr(health, "PATIENCE_SECONDS", -1.0)
     assert one.not_live() == ["the loop did not turn for 0 s"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from redis.exceptions import ResponseError
+
+from headrace.process.failure import Failure, failure_of
 from headrace.process.logs import Seldom
 
 RECORDS = "Valkey does not take a record, or a message that goes back"
@@ -38,9 +41,13 @@ def forget(who: str) -> None:
         _present.pop(key, None)
 
 
-def present() -> list[str]:
-    """What Valkey does not do now, a sentence each."""
-    return sorted({f"{what}: {why}" for (_, what), why in list(_present.items())})
+def present() -> Failure | None:
+    """What Valkey does not do now, and why; None when it does all."""
+    found = sorted({(what, why) for (_, what), why in list(_present.items())})
+    if not found:
+        return None
+    failures = [(what, failure_of(ResponseError(why))) for what, why in found]
+    return Failure(failures[0][1].reason, "; ".join(f"{what}: {failure.text}" for what, failure in failures))
 
 
 def count() -> int:
