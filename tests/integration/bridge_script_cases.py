@@ -24,6 +24,7 @@ from headrace.bridge.routing import Target as Topic
 from headrace.bridge.scripts import script
 from headrace.bridge.source import open_source
 from headrace.bridge.target import Target, row
+from headrace.process.needs import Need, Needs
 from tests.integration.refusal_bed import Act, Case
 
 Client = Any
@@ -50,6 +51,12 @@ def bucket(limited: bool) -> TokenBucket:
 
 def acquire(client: Client) -> str:
     return "" if lease(client).acquire() else "another replica holds the lease"
+
+
+def ask(client: Client) -> None:
+    Needs(
+        client, [Need("target", "list", ("LPUSH", "target", "")), Need("c", "", ("PUBLISH", "c", ""))], in_full=False
+    ).prove()
 
 
 def identify(client: Client) -> None:
@@ -317,6 +324,7 @@ def settle(place: tuple[str, str, str], client: Client) -> None:
 
 LEASE, OWNER = f"{P}:lease", f"{P}:owner"
 CASES = [
+    Case("ask for what will be needed", lambda _: None, ask),
     Case("claim the keys", lambda _: None, identify),
     Case("claim a source", lambda _: None, claim),
     Case("take the lease", lambda _: None, acquire, overwritten=frozenset({OWNER})),

@@ -62,6 +62,7 @@ class AcknowledgedLine:
         while not self._stop.wait(PERIOD_SECONDS):
             # while this fails, ids of delivered messages pile up in Valkey
             try:
+                self._ids.prove()
                 for topic in self._topics.names():
                     self._lift(topic)
                     self._at_valkey.served()

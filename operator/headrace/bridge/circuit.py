@@ -13,8 +13,8 @@ from headrace.api.policy import CircuitBreaker
 from headrace.bridge.breaker import Breaker, State
 from headrace.bridge.metrics import BridgeMetrics
 from headrace.bridge.scripts import script
+from headrace.process.failure import NOT_PERMITTED, failure_of
 from headrace.process.logs import Seldom
-from headrace.process.permission import is_not_permitted
 from headrace.process.stop import Stop
 from headrace.process.valkey_server import VALKEY_TROUBLE
 
@@ -145,5 +145,5 @@ class Circuit:
 
     def _not_shared(self, error: Exception) -> None:
         """Valkey that is away is told by others; a right that is missing for this alone by nobody else."""
-        if is_not_permitted(error) and self._seldom(str(error)):
+        if failure_of(error).reason == NOT_PERMITTED.reason and self._seldom(str(error)):
             _log.warning("other replicas are not told of failures, nor asked (%s)", error)

@@ -16,6 +16,7 @@ from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.routing import Routing
 from headrace.bridge.scripts import raise_if_fenced, script
 from headrace.bridge.source import Source
+from headrace.process.needs import Need, Needs
 
 CUTS_IN_FLIGHT = 2
 """While Pulsar confirms one cut the next is taken and made ready."""
@@ -76,6 +77,8 @@ class CutStore:
         self._bucket = bucket
         self._channel = channel
         self._limited_until = 0.0
+        needs = [Need(channel, "", ("PUBLISH", channel, ""))] if channel else []
+        self._announcing = Needs(client, needs, in_full=True)
         self._cut = script(client, "preflight", "bucket", *source.take, "cut", in_full=True)
         self._commit = script(client, "preflight", "commit", in_full=True)
         self._reroute = script(client, "preflight", "reroute", in_full=True)
@@ -141,6 +144,14 @@ class CutStore:
             raise
         self._source.committed()
         return unheard, refusal.decode(errors="replace")
+
+    def why_silent(self) -> str:
+        """Why the user may not announce on the line's channel; empty when it may."""
+        try:
+            self._announcing.prove()
+        except ResponseError as error:
+            return str(error)
+        return ""
 
     def reroute(self, cuts: Sequence[Cut], routings: Sequence[Routing], floor: int) -> list[Cut]:
         """Give *cuts*, which are all that are in flight, other routes and new ids above *floor*.

@@ -3,9 +3,11 @@
 -- ARGV: limit of the target (0 = none) or its channel, fields in the watermark,
 --       then (partition, expected, new, epoch, witness or '') for each partition of the batch,
 --       then the number of messages, window of the deduplication in seconds, time to live of the cache in seconds,
---       a deduplication key and a cache key by which a right that was taken away is told from a message's bad key,
+--       a deduplication key and a cache key by which a right that was taken away is told from a message's bad key, '' for
+--       those that no message has,
 --       then the width: 1 when each message is only an entry for the target, else 5:
 --            entry for the target or '', dead letter or '', deduplication key or '', cache key or '', cache value
+-- With no message at all nothing is written, and what Valkey would refuse is told; see DeliveryStore.prove.
 -- preflight.lua, bucket.lua, ordered.lua or spread.lua, and one of target_*.lua, stand in front of it and say what else
 -- there is.
 -- Returns {1, places in the batch (from 0) of what the deduplication dropped, dead-lettered, heard by nobody},
@@ -37,6 +39,19 @@ end
 local count, window, ttl, width = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 5]
 local witnesses = {ARGV[at + 3], ARGV[at + 4]}
 at = at + 6
+if count == 0 then
+  -- nothing to push, but could it be?
+  for which, witness in ipairs(witnesses) do
+    if witness ~= '' then
+      must_allow(witness, 'SET', witness, '')
+      must_allow(witness, 'TYPE', witness)
+      if which == 1 then
+        must_allow(witness, 'EXISTS', witness)
+      end
+    end
+  end
+  return refusal or {1, {}, 0, 0}
+end
 local tail = at + count * tonumber(width)
 local again = pushed_before(fields, tail)
 if #again > 0 then

@@ -11,7 +11,7 @@ import valkey
 
 from headrace.bridge.batch import Batch, Position
 from headrace.bridge.remembered import Memory, Remembered
-from headrace.bridge.scripts import script
+from headrace.bridge.scripts import proof, script
 
 _LARGEST_INDEX = 0x7FFF_FFFE
 
@@ -28,7 +28,13 @@ class DeliveredIds:
     def __init__(self, client: valkey.Valkey, remembered: Remembered) -> None:
         self._client = client
         self._remembered = remembered
-        self._raise = script(client, "preflight", "raise")
+        self._raise, self._proof = (make(client, "preflight", "raise") for make in (script, proof))
+
+    def prove(self) -> None:
+        """Raise what Valkey raises that would lift no line now."""
+        remembered = self._remembered
+        keys = [remembered.watermark, remembered.ids(""), remembered.witness]
+        self._proof(keys=keys, args=["", 0, 0, 0, "", "an epoch that there is not"])
 
     def arguments(self, batch: Batch) -> list[int | bytes]:
         """What spread.lua wants behind the messages."""

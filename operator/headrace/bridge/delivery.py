@@ -15,7 +15,7 @@ from headrace.bridge.delivered_ids import DeliveredIds
 from headrace.bridge.incarnation import Witness
 from headrace.bridge.rate_limit import TokenBucket
 from headrace.bridge.remembered import Memory, Remembered, encode
-from headrace.bridge.scripts import script
+from headrace.bridge.scripts import proof, script
 from headrace.bridge.target import Target
 from headrace.process.failure import FULL, NOT_PERMITTED, WRONG_TYPE, failure_of
 
@@ -74,12 +74,13 @@ class DeliveryStore:
         window_seconds: int,
         ttl_seconds: int,
         cache_prefix: str = "",
+        keyed: bool = True,
         once: bool = True,
         spread: bool = False,
         bucket: TokenBucket | None = None,
     ) -> None:
-        """*once*: what was pushed before is dropped; otherwise nothing is remembered of it. *spread*: the messages of a
-        partition come to several replicas, in no order."""
+        """*keyed*: messages may have a deduplication key. *once*: what was pushed before is dropped; otherwise nothing
+        is remembered of it. *spread*: the messages of a partition come to several replicas, in no order."""
         self._client = client
         self._remembered = remembered
         self._target_key = "" if target.is_channel else target.key
@@ -87,14 +88,14 @@ class DeliveryStore:
         self._limit = target.key if target.is_channel else target.limit
         self._window_seconds = window_seconds
         self._ttl_seconds = ttl_seconds
-        self._seen_prefix = f"{prefix}:seen:"
+        self._seen_prefix = f"{prefix}:seen:" if keyed else ""
         self._cache_witness = cache_prefix
         self._once = once
         self._bucket_key = bucket.key if bucket else f"{prefix}:rate"
         self._rate = bucket.arguments if bucket else (0, 0)
         self._ids = DeliveredIds(client, remembered) if spread and once else None
         scripts = ("preflight", "bucket", "spread" if self._ids else "ordered", *target.scripts, "deliver")
-        self._deliver = script(client, *scripts)
+        self._deliver, self._proof = script(client, *scripts), proof(client, *scripts)
         self._memory = Memory()
         self._floors: dict[str, Position] = {}
         self._low: dict[str, Position] = {}
@@ -108,8 +109,12 @@ class DeliveryStore:
         return self._letters_key
 
     def prove(self) -> None:
-        """Raise what Valkey raises that would take no batch now."""
-        self._client.ping()
+        """Raise what Valkey raises that would take no batch now, whatever is in it."""
+        fields: list[str | int] = ["", "", "", 0, ""] if self._once else []
+        keys = [*self._keys(), self._remembered.ids("")] if self._ids else self._keys()
+        fixed: list[str | int] = [0, self._window_seconds, self._ttl_seconds, self._seen_prefix, self._cache_witness, 1]
+        arguments: list[str | bytes | int] = [self._limit, len(fields) // 5, *fields, *fixed, *self._rate]
+        self._proof(keys=[*keys, self._bucket_key], args=arguments)
 
     def load(self) -> None:
         """Read what is remembered."""
@@ -247,11 +252,14 @@ class DeliveryStore:
             for entry in batch.entries:
                 item = entry if isinstance(entry, Item) else Item(entry)
                 arguments += (item.entry, item.dead_letter, item.deduplication_key, item.cache_key, item.cache_value)
-        watermark = self._remembered.watermark
-        keys = [self._target_key or watermark, watermark, self._letters_key, self._remembered.witness]
+        keys = self._keys()
         if self._ids:
             arguments += self._ids.arguments(batch)
             keys += map(self._remembered.ids, ends)
         arguments += self._rate
         answer: list[Any] = self._deliver(keys=[*keys, self._bucket_key], args=arguments)
         return answer
+
+    def _keys(self) -> list[str]:
+        watermark = self._remembered.watermark
+        return [self._target_key or watermark, watermark, self._letters_key, self._remembered.witness]

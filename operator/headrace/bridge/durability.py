@@ -20,6 +20,7 @@ from valkey.exceptions import NoPermissionError, ResponseError
 
 from headrace.api.delivery import Delivery, Durability
 from headrace.process.logs import Seldom
+from headrace.process.needs import Need, Needs
 
 ANSWER_MILLISECONDS = 5000
 """How long Valkey may take for one answer, below the socket's time-out."""
@@ -51,6 +52,8 @@ class Settlement(Generic[T]):
         self._key = f"{prefix}:durable"
         self._durability = delivery.durability or Durability.FSYNC
         self._replicas = delivery.needed_replicas
+        marks = [] if self._durability is Durability.MEMORY else [Need(self._key, "string", ("SET", self._key, ""))]
+        self._needs = Needs(client, marks, in_full=True)
         self._unmet = unmet
         self._connection: Any = None
         self._answers: list[Any] = []
@@ -58,6 +61,10 @@ class Settlement(Generic[T]):
         self._pushed: list[T] = []
         self._asked: deque[list[T]] = deque()
         self._seldom = Seldom()
+
+    def prove(self) -> None:
+        """Raise what a Valkey raises that would not be asked now."""
+        self._needs.prove()
 
     def push(self, receipt: T) -> None:
         """*receipt* is for something that Valkey took."""

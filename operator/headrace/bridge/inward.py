@@ -43,10 +43,10 @@ from headrace.bridge.retried import Retried
 from headrace.bridge.source_topics import NoTopicsError, SourceTopics
 from headrace.bridge.spread_account import SpreadAccount
 from headrace.bridge.subscription import Subscription
+from headrace.bridge.subscription_standing import SubscriptionStanding
 from headrace.bridge.target import target_of
 from headrace.bridge.unseen import StoppedError
 from headrace.bridge.valkey_sink import open_store
-from headrace.process.failure import UNREACHABLE, Failure, failure_of
 from headrace.process.health import Health, Standing
 from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff, Stop
@@ -120,7 +120,7 @@ class Inward:
         self._recognition = Recognition(client_log(), incarnations, source.subscription, self._store)
         self._store.recognise = self._recognition.recognise
         self._consumer: Consumer | None = None
-        settlement: Settlement[Pushed] = Settlement(
+        self._settlement: Settlement[Pushed] = Settlement(
             self._valkey,
             prefix,
             delivery,
@@ -129,13 +129,7 @@ class Inward:
         self._health = health
         self._name = topics.label
         self._tick = health.loop(self._name)
-        self._proof = proof
-        self._at_valkey = health.standing(self._name, "valkey")
-        self._at_pulsar = health.standing(self._name, "pulsar", self._said)
-        self._unseen = health.standing(f"what the client did not give out of {self._name}", "pulsar")
-        self._readers = health.standing(f"readers of {self._name}", "pulsar")
-        self._unseen.rest()
-        self._readers.rest()
+        self._stands = SubscriptionStanding(self._name, lambda: self._subscription.opened, health, proof)
         self._metrics = metrics
         self._report = DeliveryReport(metrics, source.subscription, topics.label)
         self._stop = stop
@@ -178,7 +172,7 @@ class Inward:
                 self._recognition.is_same,
                 exact=once,
             )
-        self._unsettled = Acknowledgements(settlement, self._account.acknowledge, individual=spread)
+        self._unsettled = Acknowledgements(self._settlement, self._account.acknowledge, individual=spread)
 
     def run(self) -> None:
         """Move messages until the stop; every failure of a broker ends in another try."""
@@ -188,9 +182,9 @@ class Inward:
                     self._open()
                     self._work()
             except VALKEY_TROUBLE as error:
-                self._away(self._at_valkey, error)
+                self._away(self._stands.valkey, error)
             except (PulsarError, NoTopicsError, HeaderUnknownError) as error:
-                self._away(self._at_pulsar, error)
+                self._away(self._stands.pulsar, error)
             except _REOPENING as error:
                 self._reopen(error)
             except StoppedError:
@@ -207,19 +201,16 @@ class Inward:
         """Wait until our resource has the bridge's keys in Valkey; False when the stop came first."""
         while not self._identity.ours():
             self._tick()
-            self._at_valkey.rest()
+            self._stands.valkey.rest()
             self._subscription.look()
-            self._at_pulsar.served()
+            self._stands.pulsar.served()
             if self._stop.wait(STANDING_BY_SECONDS):
                 return False
         return True
 
     def _taken(self, error: TakenError) -> None:
         self._tick()
-        self._at_valkey.rest()
-        self._at_pulsar.rest()
-        failure = self._readers.failed(Failure("SubscriptionTaken", str(error)))
-        self._report.failures(self._subscription.label, failure.reason).inc()
+        self._report.failures(self._subscription.label, self._stands.taken(error)).inc()
         self._stop.wait(STANDING_BY_SECONDS)
 
     def _open(self) -> None:
@@ -229,7 +220,7 @@ class Inward:
         self._consumer = self._subscription.open(self._before_opening)
         self._recognition.begin(self._subscription.opened)
         self._store.load()
-        self._readers.rest()
+        self._stands.alone()
         self._connected_at = time.monotonic()
         _log.info("%s: moving to %s", self._subscription.label, self._target)
 
@@ -256,7 +247,7 @@ class Inward:
             self._bucket.sample(self._valkey)
             started = time.monotonic()
             if messages := self._receive(self._consumer):
-                self._at_pulsar.served()
+                self._stands.pulsar.served()
                 self._received = time.monotonic()
                 self._watch()
                 self._move(messages, started)
@@ -295,7 +286,7 @@ class Inward:
     def _push_all(self, parts: Iterable[Batch]) -> bool:
         """Push one part after the other; False when the stop came first."""
         for part in parts:
-            self._unseen.rest()
+            self._stands.seen()
             self._in_flight(len(part))
             if not self._push(part):
                 return False
@@ -327,7 +318,7 @@ class Inward:
                 self._store.forget(error.partition)
                 self._account.forget(error.partition)
             except VALKEY_TROUBLE as trouble:
-                self._away(self._at_valkey, trouble)
+                self._away(self._stands.valkey, trouble)
         elif isinstance(error, ReopenError):
             _log.warning("%s; opening the consumer anew", error)
             if error.put_more_together:
@@ -357,10 +348,10 @@ class Inward:
             if (refusal := refusal_of(error)) is None:
                 raise
             self._report.failures(self._subscription.label, refusal).inc()
-            self._at_valkey.failed(error)
+            self._stands.valkey.failed(error)
             self._circuit.failed(error)
             return batch, f"Valkey refuses messages ({refusal}): {error}"
-        self._at_valkey.served()
+        self._stands.valkey.served()
         self._backoff.reset()
         self._circuit.succeeded()
         self._report.delivered(delivered)
@@ -402,7 +393,7 @@ class Inward:
 
     def _hold_unknown(self, why: str) -> bool:
         """Wait a little: it is not known what becomes of something. False when the stop came."""
-        self._unseen.failed(Failure("Unseen", f"{why}; everything behind it waits"))
+        self._stands.hidden(why)
         self._while_held()
         return not self._stop.wait(UNKNOWN_SECONDS)
 
@@ -411,7 +402,8 @@ class Inward:
             return
         self._proved_at = time.monotonic()
         self._store.prove()
-        self._at_valkey.served()
+        self._settlement.prove()
+        self._stands.valkey.served()
         if self._circuit.probing:
             self._circuit.succeeded()  # nothing came to try it with
         if self._prove_pulsar():
@@ -426,31 +418,16 @@ class Inward:
             self._connected_at = time.monotonic()
         elif time.monotonic() - self._connected_at > DISCONNECTED_SECONDS:
             raise NotConnectedError("no connection")
-        topic = next(iter(self._subscription.opened), "")  # one of them: a pattern may match thousands
-        if connected and (not topic or self._proof.proved(topic)):
-            self._at_pulsar.served()
-            return True
-        if failure := self._proof.failure(topic, connected=connected):
-            self._at_pulsar.failed(failure)
-        return False
-
-    def _said(self) -> Failure | None:
-        """What the broker said last of one of the topics, if it was an error."""
-        return next((said for topic in self._subscription.opened if (said := self._proof.about(topic))), None)
+        return self._stands.proves_pulsar(connected=connected)
 
     def _in_flight(self, more: int) -> None:
         if self._main:
             self._metrics.in_flight.set(more + self._unsettled.count)
 
     def _away(self, standing: Standing, error: Exception) -> None:
-        failure = failure_of(error)
-        if standing is self._at_pulsar and (topic := next(iter(self._subscription.opened), "")):
-            failure = self._proof.explain(error, topic)
-        standing.failed(failure)
-        reason = failure.reason if failure.reason != UNREACHABLE.reason else f"{standing.side.title()}Unreachable"
-        self._report.failures(self._subscription.label, reason).inc()
+        self._report.failures(self._subscription.label, self._stands.failed(standing, error)).inc()
         self._tick()
-        if standing is self._at_valkey and self._circuit.failed(error):
+        if standing is self._stands.valkey and self._circuit.failed(error):
             return
         self._stop.wait(self._backoff.next_seconds())
 

@@ -9,7 +9,7 @@ import valkey
 from valkey.exceptions import ResponseError
 
 from headrace.bridge.scripts import FencedError, raise_if_fenced, script
-from headrace.process.permission import is_not_permitted
+from headrace.process.failure import NOT_PERMITTED, failure_of
 from headrace.process.valkey_server import VALKEY_TROUBLE
 
 LEASE_MILLISECONDS = 6_000
@@ -57,7 +57,7 @@ class Lease:
         except FencedError:
             pass
         except VALKEY_TROUBLE as error:
-            if is_not_permitted(error):
+            if failure_of(error).reason == NOT_PERMITTED.reason:
                 _log.warning("%s is not given back, but ends by itself (%s)", self.lease_key, error)
 
     def _write(self, milliseconds: int) -> None:

@@ -113,7 +113,9 @@ def _loops(
     layouts = Layouts(client, stop)
     layouts.start()
     lines = ReplayLines(bridge, prefix, server, client, metrics, identity, layouts, proof, health, limit)
-    replay = ReplayLoop(bridge, prefix, server, client, admin, raw, lines, health, metrics, stop, identity, limit, proof)
+    replay = ReplayLoop(
+        bridge, prefix, server, client, admin, raw, lines, health, metrics, stop, identity, limit, proof
+    )
     bucket = TokenBucket(spec.rate_limit, prefix, metrics)
 
     def circuit(destination: str, *, shared: bool = True) -> Circuit:

@@ -46,7 +46,6 @@ DRAIN_SECONDS = 20.0
 GIVEN_AWAY = "giving it to another"
 """Ends the work at a line whose lease is to be another's."""
 
-NOT_OURS: tuple[type[Exception], ...] = (FencedError, *VALKEY_TROUBLE)
 PULSAR_TROUBLE: tuple[type[Exception], ...] = (PublishError, PulsarError)
 
 _log = logging.getLogger(__name__)
@@ -250,6 +249,8 @@ class Outward:
         if self._stands.proves_pulsar(connected=self._connected()):
             self._backoff.reset()
             self._circuit.succeeded()
+        self._settlement.prove()
+        self._stands.announced(self._store.why_silent())
         self._store.wait(1)
 
     def _connected(self) -> bool:

@@ -20,6 +20,7 @@ PulsarError: type[Exception] = core.PulsarException
 PulsarTimeoutError: type[Exception] = core.Timeout
 TopicNotFoundError: type[Exception] = core.TopicNotFound
 AuthorizationError: type[Exception] = core.AuthorizationError
+IncompatibleSchemaError: type[Exception] = core.IncompatibleSchema
 NotConnectedError: type[Exception] = core.NotConnected
 
 

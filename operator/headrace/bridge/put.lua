@@ -1,7 +1,8 @@
 -- Put what was received from channels into the list that is moved to Pulsar, and remember up to where. Behind preflight.lua.
 -- KEYS: list, hash of the received, owner
 -- ARGV: token, channel of the marks, place before the first entry or '', place after the last one,
---       most entries in the list, most bytes of memory for it, entries
+--       most entries in the list, most bytes of memory for it, entries. Without a place after the last one nothing is
+--       written, and what Valkey would refuse is told.
 -- Returns how many of the newest entries found no room; -1 and nothing done when the place is another one by now.
 local list, state, channel = KEYS[1], KEYS[2], ARGV[2]
 if redis.call('GET', KEYS[3]) ~= ARGV[1] then
@@ -11,11 +12,16 @@ must_be(list, 'list')
 must_be(state, 'hash')
 must_count(state, 'marks')
 must_allow(list, 'LPUSH', list, '')
+must_allow(list, 'LLEN', list)
+must_allow(list, 'MEMORY', 'USAGE', list)
 must_allow(state, 'HSET', state, 'put', '')
 must_allow(state, 'HINCRBY', state, 'marks', '1')
 must_allow(channel, 'PUBLISH', channel, '')
 if refusal then
   return refusal
+end
+if ARGV[4] == '' then
+  return 0
 end
 if (redis.call('HGET', state, 'put') or '') ~= ARGV[3] then
   return -1

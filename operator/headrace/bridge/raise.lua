@@ -7,6 +7,7 @@ local watermark, ids, memory = KEYS[1], KEYS[2], KEYS[3]
 must_be(watermark, 'hash')
 must_be(ids, 'zset')
 must_be(memory, 'hash')
+must_allow(watermark, 'HGET', watermark, '')
 must_allow(watermark, 'HSET', watermark, '', '')
 must_allow(ids, 'ZREMRANGEBYLEX', ids, '-', '+')
 if refusal then

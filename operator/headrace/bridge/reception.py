@@ -18,7 +18,7 @@ from headrace.api.bridge_source import PubSubSource
 from headrace.bridge.channels import ChannelReader, Command
 from headrace.bridge.entry import published
 from headrace.bridge.lease import Lease
-from headrace.bridge.scripts import FencedError, raise_if_fenced, script, script_text
+from headrace.bridge.scripts import FencedError, proof, raise_if_fenced, script, script_text
 from headrace.bridge.tape import Place, Tape, Where
 from headrace.process.health import Health
 from headrace.process.logs import Seldom
@@ -81,7 +81,7 @@ class Reception:
         self._state_key = f"{prefix}:received-state"
         # channels are the same in every database, keys are not
         self._marks = f"{prefix}:received-marks:{server.database}".encode()
-        self._put = script(self._valkey, "preflight", "put")
+        self._put, self._proof = (make(self._valkey, "preflight", "put") for make in (script, proof))
         self._health = health
         self._tick = health.loop(LOOP)
         self._subscribed = health.standing(LOOP, "valkey")
@@ -204,7 +204,12 @@ class Reception:
     def _prove(self) -> None:
         """That what comes could be stored."""
         if time.monotonic() - self._proved_at > PROOF_SECONDS:
-            self._valkey.ping()
+            arguments: list[Any] = [self._lease.token, self._marks, "", "", 0, 0]
+            try:
+                self._proof(keys=[self._list_key, self._state_key, self._lease.owner_key], args=arguments)
+            except ResponseError as error:
+                raise_if_fenced(error)
+                raise
             self._proved_at = time.monotonic()
             self._storing.served()
 

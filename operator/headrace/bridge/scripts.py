@@ -26,6 +26,11 @@ def script(client: valkey.Valkey, *names: str, in_full: bool = False, folder: Pa
     return client.register_script((lua.ALLOWED_IN_FULL if in_full else "") + script_text(*names, folder=folder))
 
 
+def proof(client: valkey.Valkey, *names: str) -> Script:
+    """The same script for a call that writes nothing, to see whether Valkey would refuse one that writes."""
+    return client.register_script(lua.WRITING + script_text(*names))
+
+
 def script_text(*names: str, folder: Path = HERE) -> str:
     """The text of the `.lua` files *names*, one behind the other; what is not in *folder* is one of the bridge's."""
     return lua.script_text(*names, folders=(folder, HERE))

@@ -6,6 +6,7 @@ local function look_at_memory(fields)
   for field = 1, fields do
     must_be(KEYS[4 + field], 'zset')
     must_allow(KEYS[4 + field], 'ZADD', KEYS[4 + field], '0', '')
+    must_allow(KEYS[4 + field], 'ZMSCORE', KEYS[4 + field], '')
   end
 end
 

@@ -5,6 +5,9 @@ local keep_books_first = false
 local function look_at_target()
   must_be(target, 'list')
   must_allow(target, 'LPUSH', target, '')
+  if limit > 0 then
+    must_allow(target, 'LLEN', target)
+  end
 end
 
 -- how many entries may still come; nil for any number

@@ -33,6 +33,7 @@ def open_store(
         window_seconds=spec.deduplicate.window_seconds if spec.deduplicate else WINDOW_SECONDS,
         ttl_seconds=spec.cache.ttl_seconds if spec.cache else WINDOW_SECONDS,
         cache_prefix=spec.cache.prefix if spec.cache else "",
+        keyed=spec.deduplicate is not None,
         once=once,
         spread=spread,
         bucket=bucket,

@@ -13,6 +13,7 @@ import orjson
 import valkey
 
 from headrace.process.lua import script_text
+from headrace.process.needs import Need, Needs
 
 LEASE_MILLISECONDS = 6_000
 """How long a scheduler that is silent keeps the lease. One that was killed is replaced after this."""
@@ -61,10 +62,15 @@ class BeatStore:
         self._client = client
         self._known: dict[str, bytes] = {}
         self._lease, self._states = f"{prefix}:beat:lease", f"{prefix}:beat"
+        self._needs = Needs(client, [Need(self._states, "hash", ("HSET", self._states, "", ""))], in_full=False)
         self._hold, self._leave, self._send = (
             client.register_script(script_text("preflight", f"beat_{name}", folders=(Path(__file__).parent,)))
             for name in ("hold", "leave", "send")
         )
+
+    def prove(self) -> None:
+        """Raise what a Valkey raises that would not note a tick now."""
+        self._needs.prove()
 
     def hold(self) -> bool:
         """Take the lease when it is free, or keep it; whether this scheduler is the active one."""

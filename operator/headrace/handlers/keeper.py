@@ -57,7 +57,6 @@ class Keeper:
                 if time.monotonic() - self._looked > LOOK_SECONDS:
                     self._look()
                     self._looked = time.monotonic()
-                self._reservations.prove()
                 self._at_valkey.served()
             except VALKEY_TROUBLE as error:
                 self._at_valkey.failed(error)

@@ -1,4 +1,5 @@
 -- Keep what we hold.    ARGV 6...: ids
+must_allow(OWNERS, 'HGET', OWNERS, '')
 must_allow(LEASES, 'ZADD', LEASES, 'XX', '0', '')
 if refusal then
   return refusal

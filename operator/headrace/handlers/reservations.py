@@ -109,15 +109,13 @@ class Reservations:
         found = [Delivery(id.decode(), attempt, key, extra, payload) for id, attempt, key, extra, payload in rows]  # noqa: A001
         return found, len(deleted)
 
-    def prove(self) -> None:
-        """Raise what a Valkey raises that would not serve us now."""
-        self._client.ping()
+    def prove(self) -> str:
+        """Raise what a Valkey raises that would settle nothing now; what it would say to a record, or nothing."""
+        return self.settle([])[1]
 
     def renew(self, ids: Iterable[str]) -> None:
-        """Keep messages for another lease, those that are still ours."""
-        wanted = list(ids)
-        if wanted:
-            self._renew(keys=self._keys, args=[*self._arguments(), *wanted])
+        """Keep messages for another lease, those that are still ours; with none, prove that they could be kept."""
+        self._renew(keys=self._keys, args=[*self._arguments(), *ids])
 
     def settle(self, verdicts: Sequence[Verdict]) -> tuple[list[Settled], str]:
         """Settle messages: what each verdict came to, and what Valkey refused of it."""

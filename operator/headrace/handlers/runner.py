@@ -21,7 +21,7 @@ from headrace.process.valkey_server import VALKEY_TROUBLE
 
 LOOP = "handler"
 PROOF_SECONDS = 1.0
-"""How often it is proved that Valkey would settle what is at work, while nothing is taken."""
+"""How often it is proved that Valkey would settle what is at work."""
 TURN_SECONDS = 0.5
 """The longest wait; the stop is looked at so often."""
 ORPHANS_SECONDS = 2.0
@@ -66,6 +66,8 @@ class Runner:
         self._judged: list[Judgement] = []
         self._refused: list[Judgement] = []
         """Whose records Valkey does not take."""
+        self._barred = False
+        """Whether Valkey would take no record."""
         self._offered = 0.0
         self._not_before = 0.0
         self._fresh_at = 0.0
@@ -102,8 +104,8 @@ class Runner:
             if taking and self._free() > 0 and time.monotonic() >= self._not_before:
                 self._take()
                 self._served()
-            elif time.monotonic() - self._proved_at > PROOF_SECONDS:
-                self._reservations.prove()
+            if time.monotonic() - self._proved_at > PROOF_SECONDS:
+                self._prove()
                 self._served()
         except VALKEY_TROUBLE as error:
             self._at_valkey.failed(error)
@@ -113,8 +115,19 @@ class Runner:
             _log.exception("unexpected error; trying again")
             time.sleep(self._backoff.next_seconds())
 
-    def _served(self) -> None:
+    def _prove(self) -> None:
+        """That what is at work could be settled, with its record."""
+        problem = self._reservations.prove()
         self._proved_at = time.monotonic()
+        self._barred = bool(problem)
+        if self._refused:
+            return
+        if problem:
+            self._records.failed(ResponseError(problem))
+        else:
+            self._records.rest()
+
+    def _served(self) -> None:
         self._at_valkey.served()
         self._backoff.reset()
 
@@ -197,7 +210,8 @@ class Runner:
 
     def _tell_refused(self, problem: str) -> None:
         if not self._refused:
-            self._records.rest()
+            if not self._barred:
+                self._records.rest()
             return
         self._metrics.refusals.inc()
         failure = failure_of(ResponseError(problem))

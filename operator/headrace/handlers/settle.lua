@@ -2,7 +2,8 @@
 -- KEYS 7...: lists for records
 -- ARGV 6...: for each its id; done, retry or back; milliseconds to wait; number of the list or 0; the record
 -- Returns for each 1; 0 when another process has it or had it; 2, and nothing done with it, when its record finds no
--- place; and last what Valkey said to the latter, or to one that should go back where it lay, and waits with us instead.
+-- place; and last what Valkey said to the latter, or to one that should go back where it lay, and waits with us instead;
+-- when there is nothing to settle, what it would say to a record.
 look_at_books()
 look_at_forgetting()
 if refusal then
@@ -18,6 +19,13 @@ for number = 7, #KEYS do
 end
 
 local outcome, problem = {}, nil
+if #ARGV == 5 then
+  -- nothing to settle, but could it be?
+  for number = #KEYS - 6, 1, -1 do
+    local found = problems[tostring(number)]
+    problem = found and found.err or problem
+  end
+end
 for index = 6, #ARGV, 5 do
   local id, kind, wait, list, record = unpack(ARGV, index, index + 4)
   if not mine(id) then

@@ -9,6 +9,10 @@ HERE = Path(__file__).parent
 ALLOWED_IN_FULL = "#!lua flags=allow-oom\n"
 """Begins a script that a Valkey above its `maxmemory` runs too: one that moves messages away, which empties it."""
 
+WRITING = "#!lua\n"
+"""Begins a script that a Valkey refuses at once which takes no writes now, for it is full, a replica, or cannot write
+its disk: also when the script would write nothing, but only asks whether it could."""
+
 
 def script_text(*names: str, folders: tuple[Path, ...]) -> str:
     """The text of the ``.lua`` files *names*, one behind the other, each out of the first of *folders* that has it;

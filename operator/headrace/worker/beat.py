@@ -11,11 +11,10 @@ import celery
 from headrace.celery.beat import Scheduler
 from headrace.celery.beat_store import BeatStore, LeaseLostError
 from headrace.celery.context import Context
-from headrace.process.logs import Seldom
 from headrace.process.stop import Backoff
 from headrace.process.valkey_server import VALKEY_TROUBLE, ValkeyServer
 
-LOOP = "the scheduler of periodic tasks"
+LOOP = "periodic tasks"
 PERIOD_SECONDS = 1.0
 """How often the lease is renewed, or asked for."""
 
@@ -29,7 +28,8 @@ class Beat:
         self._app, self._context, self._stopping = app, context, stopping
         self._store = BeatStore(server.client(), context.worker.key_prefix)
         self._scheduler: Scheduler | None = None
-        self._backoff, self._seldom = Backoff(), Seldom()
+        self._backoff = Backoff()
+        self._at_valkey = context.health.standing(LOOP, "valkey")
 
     def start(self) -> None:
         """Start it."""
@@ -40,15 +40,17 @@ class Beat:
         while not self._stopping.is_set():
             try:
                 seconds = self._turn()
+                self._store.prove()
+                self._at_valkey.served()
                 self._backoff.reset()
             except LeaseLostError:
                 self._stand_by()
+                self._at_valkey.served()
                 seconds = PERIOD_SECONDS
             except Exception as error:  # whatever the broker's client raises
                 self._stand_by()
                 seconds = self._backoff.next_seconds()
-                if self._seldom(str(error)):
-                    _log.warning("periodic tasks wait (%s: %s)", type(error).__name__, error)
+                self._at_valkey.failed(error)
             tick()
             self._stopping.wait(seconds)
         self._context.health.done(LOOP)

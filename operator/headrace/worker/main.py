@@ -17,7 +17,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from headrace.api.celery_broker import BrokerType
 from headrace.api.policy import WINDOW_SECONDS
 from headrace.api.valkey_worker import ValkeyWorker
-from headrace.celery import rabbitmq
+from headrace.celery import needs, rabbitmq
 from headrace.celery.app import configure, load_app
 from headrace.celery.brokers import access_of
 from headrace.celery.context import Context
@@ -71,7 +71,7 @@ def _serve(app: celery.Celery, worker: ValkeyWorker, server: ValkeyServer) -> in
     elsewhere = None if kind is BrokerType.VALKEY else BrokerObserver(app, context)
     if elsewhere:
         elsewhere.start()
-    Observer(context, server, elsewhere).start()
+    Observer(context, server, elsewhere, needs.of_worker(worker, app)).start()
     if worker.celery.beat.enabled:
         # Not before the pool has its children: a thread that imports while they are forked could lock them for ever.
         beat = Beat(app, context, server, drain.begun)

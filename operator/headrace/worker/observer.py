@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from celery.worker import state
@@ -17,6 +18,7 @@ from headrace.celery.context import Context
 from headrace.celery.transport import refusals
 from headrace.celery.watchdog import HOUR_SECONDS, RESTARTS_PER_HOUR, Remedy, Watchdog
 from headrace.process.configuration import leave_word
+from headrace.process.needs import Need, Needs
 from headrace.process.valkey_server import ValkeyServer
 from headrace.worker.broker_observer import BrokerObserver
 
@@ -30,14 +32,17 @@ _log = logging.getLogger(__name__)
 class Observer:
     """The observer of one process; it works in a daemon thread of the parent."""
 
-    def __init__(self, context: Context, server: ValkeyServer, elsewhere: BrokerObserver | None) -> None:
-        """*elsewhere*: who counts the tasks when they are not in Valkey."""
+    def __init__(
+        self, context: Context, server: ValkeyServer, elsewhere: BrokerObserver | None, needs: Sequence[Need]
+    ) -> None:
+        """*elsewhere*: who counts the tasks when they are not in Valkey. *needs*: what the tasks need of it."""
         worker = context.worker
         self._context = context
         self._at_valkey = context.health.standing("tasks", "valkey")
         self._transport = context.health.standing("transport", "valkey")
         self._transport.rest()
         self._client = server.client()
+        self._needs = Needs(self._client, needs, in_full=True)
         self._elsewhere = elsewhere
         self._queues = [] if elsewhere else [queue.name for queue in worker.celery.queues]
         self._outbox = worker.spec.outbox.key if worker.spec.outbox else None
@@ -57,6 +62,7 @@ class Observer:
         while True:
             try:
                 waiting = self._look()
+                self._needs.prove()
                 self._at_valkey.served()
                 if failure := refusals.present():
                     self._transport.failed(failure)

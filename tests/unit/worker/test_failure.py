@@ -1,5 +1,6 @@
 """What each broker's error means to people: the real classes of the real libraries."""
 
+import re
 import ssl
 import urllib.error
 from email.message import Message
@@ -12,6 +13,7 @@ import valkey.exceptions
 from headrace.bridge.broker_words import BrokerWords
 from headrace.bridge.publisher import PublishError
 from headrace.process.failure import REASONS, failure_of
+from headrace.process.health import SILENT
 from tests.unit.test_documents import ROOT
 
 
@@ -66,7 +68,13 @@ def test_p8_an_error_is_told_by_its_reason(error: Exception, reason: str) -> Non
     assert type(error).__name__ in found.text or str(error) in found.text
 
 
-@pytest.mark.parametrize("reason", sorted(REASONS))
+def named_in_the_code() -> set[str]:
+    """The reasons that modules give themselves, besides the table."""
+    code = "\n".join(path.read_text() for path in (ROOT / "operator").rglob("*.py"))
+    return {SILENT, *re.findall(r'\bFailure\(\s*"(\w+)"', code)}
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS | named_in_the_code()))
 def test_each_reason_has_a_row_in_troubleshooting(reason: str) -> None:
     assert f"| `{reason}` |" in (ROOT / "docs" / "troubleshooting.md").read_text()
 
