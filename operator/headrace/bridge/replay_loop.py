@@ -9,7 +9,7 @@ from headrace.api.bridge_sink import Compression
 from headrace.api.pulsar_bridge import DEAD_LETTER_SUBSCRIPTION, PulsarBridge
 from headrace.api.replay import Replay, ReplayOrigin, ReplayState
 from headrace.api.status import ReplayPhase
-from headrace.bridge.admin import ADMIN_TROUBLE, PulsarAdmin, TopicMissingError
+from headrace.bridge.admin import PulsarAdmin, TopicMissingError
 from headrace.bridge.dead_letter_replay import DeadLetterReplay
 from headrace.bridge.headers import HeaderUnknownError
 from headrace.bridge.identity import Identity
@@ -42,11 +42,13 @@ TROUBLE: tuple[type[Exception], ...] = (
     HeaderUnknownError,
     NoTopicsError,
     TopicMissingError,
-    *ADMIN_TROUBLE,
+    ValueError,
+    KeyError,
     *RAW_TROUBLE,
     *VALKEY_TROUBLE,
 )
-"""What Pulsar, its admin API and Valkey raise: time or a person mends it."""
+"""What Pulsar, its admin API and Valkey raise: time or a person mends it. Of Python's own only what an answer raises
+that is none of the admin API's: all others are mistakes of ours, and are told with their trace."""
 
 _log = logging.getLogger(__name__)
 
@@ -104,10 +106,10 @@ class ReplayLoop:
                 _log.info("replay: the run is elsewhere than we know; reading it again")
             except TROUBLE as error:
                 self._away(error)
-            except Exception:
+            except Exception as error:
                 # P1: what is staged is safe in Valkey, what is not lies where it lay
                 _log.exception("replay: unexpected error; trying again")
-                self._stop.wait(self._backoff.next_seconds())
+                self._wait(f"unexpected error: {type(error).__name__}: {error}")
             finally:
                 self._metrics.replay_running.set(0)
                 self._lines.close()
@@ -131,7 +133,6 @@ class ReplayLoop:
         self._lines.resume()
         if (flight := self._flights.pending()) is not None:
             self._land(flight)
-        self._backoff.reset()
         if self._replay is not None and self._run is not None:
             self._run.load()
             self._follow(self._replay, self._run)
@@ -232,6 +233,7 @@ class ReplayLoop:
         if not self._identity.ours():
             raise FencedError("another resource has the keys")
         self._lease.renew()
+        self._backoff.reset()  # a step was done
         while seconds > TURN_SECONDS and not self._stop.wait(TURN_SECONDS):
             seconds -= TURN_SECONDS
             self._tick()
@@ -262,6 +264,10 @@ class ReplayLoop:
         text = f"{type(error).__name__}: {error}" if isinstance(error, PulsarError) else str(error)
         if self._seldom(text):
             _log.warning("replay: %s; trying again", text)
+        self._wait(text)
+
+    def _wait(self, text: str) -> None:
+        """Wait before another try, and say why."""
         if self._run is not None:
             try:
                 self._run.note(message=f"Waits: {text}")
