@@ -11,9 +11,10 @@ local function may(...)
   return known and allowed
 end
 
--- *answer*: the error that Valkey gave to the command. It names the command, but no key and no channel.
+-- *answer*: the error that Valkey gave to the command. It names the command and its subcommand, but no key and no channel.
 local function deny(answer, command, object)
-  local text = 'NOPERM the user of this connection may not run ' .. command
+  local named = string.match(answer.err, "run the '([^']+)' command")
+  local text = 'NOPERM the user of this connection may not run ' .. (named and string.upper(named) or command)
   if not string.find(answer.err, 'permissions to run', 1, true) then
     text = text .. (command == 'PUBLISH' and ' on the channel ' or ' on the key ') .. object
   end
