@@ -2,7 +2,8 @@
 
 import json
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pulsar
@@ -33,20 +34,37 @@ FOREIGN_SECONDS = 0.5
 REFUSED = r"another resource|another bridge|another cluster"
 
 
-def same_valkey(bed: Bed) -> None:
-    """A bridge of another uid, from another Kubernetes cluster, works with the same Valkey: it is told so."""
-    await_trouble(bed)
+@contextmanager
+def _twin(bed: Bed, url: str | None = None) -> Iterator[Headrace]:
+    """A bridge of another uid, from another cluster, with the Valkey at *url* or that of the first bridge."""
     document = bed.scenario.document(bed.network)
     document["metadata"]["uid"] = "of another cluster"
+    if url is not None:
+        document["spec"]["valkey"]["url"] = url
     twin = bed.launch(document)
     try:
         _await_started(twin)
-        told = Watch(twin, REFUSED, strict=True).await_told()
-        bed.untold += told is None
-        bed.remark(told or "untold")
-        bed.flow(bed.chance.uniform(0.3, 1.0))
+        yield twin
     finally:
         twin.kill()
+
+
+def _own_valkey(bed: Bed) -> ExactValkey:
+    return ExactValkey(bed.directory / f"valkey-of-a-twin-{len(bed.story)}")
+
+
+def _await_refusal(bed: Bed, twin: Headrace) -> None:
+    told = Watch(twin, REFUSED, strict=True).await_told()
+    bed.untold += told is None
+    bed.remark(told or "untold")
+
+
+def same_valkey(bed: Bed) -> None:
+    """A twin works with the same Valkey: it is told so."""
+    await_trouble(bed)
+    with _twin(bed) as twin:
+        _await_refusal(bed, twin)
+        bed.flow(bed.chance.uniform(0.3, 1.0))
 
 
 def other_valkey(bed: Bed) -> None:
@@ -54,13 +72,8 @@ def other_valkey(bed: Bed) -> None:
     meanwhile. Both move what is theirs."""
     await_trouble(bed)
     ledger = bed.scenario.ledger
-    with ExactValkey(bed.directory / f"valkey-of-a-twin-{len(bed.story)}") as server:
-        document = bed.scenario.document(bed.network)
-        document["metadata"]["uid"] = "of another cluster"
-        document["spec"]["valkey"]["url"] = server.url
-        twin = bed.launch(document)
-        try:
-            _await_started(twin)
+    with _own_valkey(bed) as server:
+        with _twin(bed, server.url) as twin:
             numbers = ledger.expect(MESSAGES)
             for place, number in enumerate(numbers):
                 _give(bed, server, number)
@@ -75,8 +88,6 @@ def other_valkey(bed: Bed) -> None:
                 bed.untold += 1
                 bed.remark(f"{waiting} wait at the twin")
             twin.stop()
-        finally:
-            twin.kill()
         left, in_flight = _left(server), _in_flight(server)
     ledger.others[:] = [number for number in ledger.others if number not in left - in_flight]
     ledger.shared |= in_flight
@@ -86,24 +97,15 @@ def other_valkey_inward(bed: Bed) -> None:
     """A bridge of the same name in another cluster has a Valkey of its own, and the same subscription. It is told so,
     and takes nothing: neither while the topic is unloaded, nor while the first bridge is replaced."""
     await_trouble(bed)
-    with ExactValkey(bed.directory / f"valkey-of-a-twin-{len(bed.story)}") as server:
-        document = bed.scenario.document(bed.network)
-        document["metadata"]["uid"] = "of another cluster"
-        document["spec"]["valkey"]["url"] = server.url
-        twin = bed.launch(document)
-        try:
-            _await_started(twin)
-            told = Watch(twin, REFUSED, strict=True).await_told()
-            bed.untold += told is None
-            bed.remark(told or "untold")
+    with _own_valkey(bed) as server:
+        with _twin(bed, server.url) as twin:
+            _await_refusal(bed, twin)
             bed.flow(bed.chance.uniform(0.1, 0.5))
             unload_topic(bed)
             bed.flow(bed.chance.uniform(0.3, 1.0))
             if bed.chance.random() < REPLACED_SHARE:
                 bed.remark("replaced")
                 bed.replace(bed.successor_point)
-        finally:
-            twin.kill()
         bed.remark(f"{_taken(server)} taken")
 
 

@@ -42,12 +42,12 @@ def create_topic(broker: Pulsar, topic: str, partitions: int = 0, *, deduplicati
     """Create a topic as the operator would; returns its name."""
     path = admin_path(topic)
     if partitions:
-        _admin(broker, "PUT", f"{path}/partitions", partitions)
+        call_admin(broker, "PUT", f"{path}/partitions", partitions)
     else:
-        _admin(broker, "PUT", path, {})
+        call_admin(broker, "PUT", path, {})
     if deduplication:
-        _admin(broker, "POST", f"{path}/deduplicationEnabled", True)
-        wait_for(lambda: _admin(broker, "GET", f"{path}/deduplicationEnabled?applied=true"), "the policy", 10)
+        call_admin(broker, "POST", f"{path}/deduplicationEnabled", True)
+        wait_for(lambda: call_admin(broker, "GET", f"{path}/deduplicationEnabled?applied=true"), "the policy", 10)
     return topic
 
 
@@ -55,7 +55,7 @@ def create_subscription(broker: Pulsar, topic: str, name: str) -> None:
     """Create a subscription that begins with the topic's first message, as the operator would."""
     first = {"ledgerId": -1, "entryId": -1}  # earliest
     try:
-        _admin(broker, "PUT", f"{admin_path(topic)}/subscription/{name}", first)
+        call_admin(broker, "PUT", f"{admin_path(topic)}/subscription/{name}", first)
     except urllib.error.HTTPError as error:
         if error.code != 409:  # somebody was quicker
             raise
@@ -65,8 +65,8 @@ def keep_messages(broker: Pulsar, topic: str) -> None:
     """Let the broker keep what nobody has subscribed to: some time after a restart it would delete it."""
     for_ever = {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
     path = f"{admin_path(topic)}/retention"
-    _admin(broker, "POST", path, for_ever)
-    wait_for(lambda: _admin(broker, "GET", f"{path}?applied=true") == for_ever, "the policy", 10)
+    call_admin(broker, "POST", path, for_ever)
+    wait_for(lambda: call_admin(broker, "GET", f"{path}?applied=true") == for_ever, "the policy", 10)
 
 
 def admin_path(topic: str) -> str:
@@ -77,20 +77,20 @@ def admin_path(topic: str) -> str:
 
 def backlog(broker: Pulsar, topic: str, subscription: str) -> int:
     """Messages that a subscription has not acknowledged."""
-    partitions = _admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"]
+    partitions = call_admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"]
     page = "partitioned-stats?perPartition=false&" if partitions else "stats?"
-    stats = _admin(broker, "GET", f"{admin_path(topic)}/{page}getPreciseBacklog=true")
+    stats = call_admin(broker, "GET", f"{admin_path(topic)}/{page}getPreciseBacklog=true")
     return int(stats["subscriptions"][subscription]["msgBacklog"])
 
 
 def topic_account(broker: Pulsar, topic: str) -> dict[str, Any]:
     """What the broker says of a partitioned topic's subscriptions, their consumers, and its partitions' ledgers."""
-    partitions = _admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"]
+    partitions = call_admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"]
     parts = [f"{topic}-partition-{number}" for number in range(partitions)] or [topic]
     return {
         part.rpartition("/")[2]: {
-            "stats": _admin(broker, "GET", f"{admin_path(part)}/stats?getPreciseBacklog=true")["subscriptions"],
-            "internal": _admin(broker, "GET", f"{admin_path(part)}/internalStats"),
+            "stats": call_admin(broker, "GET", f"{admin_path(part)}/stats?getPreciseBacklog=true")["subscriptions"],
+            "internal": call_admin(broker, "GET", f"{admin_path(part)}/internalStats"),
         }
         for part in parts
     }
@@ -98,90 +98,90 @@ def topic_account(broker: Pulsar, topic: str) -> dict[str, Any]:
 
 def producers(broker: Pulsar, topic: str) -> list[str]:
     """Names of the producers that are connected to one partition's topic."""
-    stats = _admin(broker, "GET", f"{admin_path(topic)}/stats")
+    stats = call_admin(broker, "GET", f"{admin_path(topic)}/stats")
     return [str(each["producerName"]) for each in stats["publishers"]]
 
 
 def delete_topic(broker: Pulsar, topic: str) -> None:
     """Delete a topic with all its partitions, whoever uses it."""
     partitioned = partition_count(broker, topic) > 0
-    _admin(broker, "DELETE", f"{admin_path(topic)}{'/partitions' * partitioned}?force=true")
+    call_admin(broker, "DELETE", f"{admin_path(topic)}{'/partitions' * partitioned}?force=true")
 
 
 def terminate(broker: Pulsar, topic: str) -> None:
     """Let a topic take no messages any more."""
     partitioned = partition_count(broker, topic) > 0
-    _admin(broker, "POST", f"{admin_path(topic)}/terminate{'/partitions' * partitioned}", {})
+    call_admin(broker, "POST", f"{admin_path(topic)}/terminate{'/partitions' * partitioned}", {})
 
 
 def partition_count(broker: Pulsar, topic: str) -> int:
     """How many partitions a topic has; 0 for one that has none."""
-    return int(_admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"])
+    return int(call_admin(broker, "GET", f"{admin_path(topic)}/partitions")["partitions"])
 
 
 def grow_partitions(broker: Pulsar, topic: str, partitions: int) -> None:
     """Give a partitioned topic more partitions, so many in all."""
-    _admin(broker, "POST", f"{admin_path(topic)}/partitions", partitions)
+    call_admin(broker, "POST", f"{admin_path(topic)}/partitions", partitions)
 
 
 def set_deduplication(broker: Pulsar, topic: str, enabled: bool) -> None:
     """Switch a topic's deduplication on or off."""
     path = f"{admin_path(topic)}/deduplicationEnabled"
-    _admin(broker, "POST", path, enabled)
-    wait_for(lambda: _admin(broker, "GET", f"{path}?applied=true") == enabled, "the policy", 10)
+    call_admin(broker, "POST", path, enabled)
+    wait_for(lambda: call_admin(broker, "GET", f"{path}?applied=true") == enabled, "the policy", 10)
 
 
 def unlimit_backlog(broker: Pulsar, topic: str) -> None:
     """Take back :func:`limit_backlog`."""
-    _admin(broker, "DELETE", f"{admin_path(topic)}/backlogQuota?backlogQuotaType=destination_storage")
+    call_admin(broker, "DELETE", f"{admin_path(topic)}/backlogQuota?backlogQuotaType=destination_storage")
     delete_subscription(broker, topic, "keeper")
 
 
 def limit_backlog(broker: Pulsar, topic: str, size: int) -> None:
     """Let a topic hold *size* bytes at most, producers wait then; everything published stays until :func:`skip_all`."""
     quota = {"limitSize": size, "limitTime": -1, "policy": "producer_request_hold"}
-    _admin(broker, "PUT", f"{admin_path(topic)}/subscription/keeper", "earliest")
-    _admin(broker, "POST", f"{admin_path(topic)}/backlogQuota?backlogQuotaType=destination_storage", quota)
+    call_admin(broker, "PUT", f"{admin_path(topic)}/subscription/keeper", "earliest")
+    call_admin(broker, "POST", f"{admin_path(topic)}/backlogQuota?backlogQuotaType=destination_storage", quota)
 
 
 def skip_all(broker: Pulsar, topic: str) -> None:
     """Give up what :func:`limit_backlog` keeps."""
-    _admin(broker, "POST", f"{admin_path(topic)}/subscription/keeper/skip_all")
+    call_admin(broker, "POST", f"{admin_path(topic)}/subscription/keeper/skip_all")
 
 
 def skip(broker: Pulsar, topic: str, name: str, count: int) -> None:
     """Take *count* entries away that a subscription has not read."""
-    _admin(broker, "POST", f"{admin_path(topic)}/subscription/{name}/skip/{count}")
+    call_admin(broker, "POST", f"{admin_path(topic)}/subscription/{name}/skip/{count}")
 
 
 def expire(broker: Pulsar, topic: str, name: str) -> None:
     """Let the messages of a subscription expire that are older than a second."""
-    _admin(broker, "POST", f"{admin_path(topic)}/subscription/{name}/expireMessages/1")
+    call_admin(broker, "POST", f"{admin_path(topic)}/subscription/{name}/expireMessages/1")
 
 
 def permit(broker: Pulsar, role: str) -> None:
     """Let *role* produce and consume in the namespace `public/default`."""
-    _admin(broker, "POST", f"/admin/v2/namespaces/public/default/permissions/{role}", ["produce", "consume"])
+    call_admin(broker, "POST", f"/admin/v2/namespaces/public/default/permissions/{role}", ["produce", "consume"])
 
 
 def forbid(broker: Pulsar, role: str) -> None:
     """Take back :func:`permit`. The broker looks again only when somebody connects."""
-    _admin(broker, "DELETE", f"/admin/v2/namespaces/public/default/permissions/{role}")
+    call_admin(broker, "DELETE", f"/admin/v2/namespaces/public/default/permissions/{role}")
 
 
 def rewind(broker: Pulsar, topic: str, subscription: str) -> None:
     """Move a subscription's cursor back to the topic's beginning."""
-    _admin(broker, "POST", f"{admin_path(topic)}/subscription/{subscription}/resetcursor/0")
+    call_admin(broker, "POST", f"{admin_path(topic)}/subscription/{subscription}/resetcursor/0")
 
 
 def delete_subscription(broker: Pulsar, topic: str, name: str) -> None:
     """Delete a subscription, whoever uses it."""
-    _admin(broker, "DELETE", f"{admin_path(topic)}/subscription/{name}?force=true")
+    call_admin(broker, "DELETE", f"{admin_path(topic)}/subscription/{name}?force=true")
 
 
 def unload(broker: Pulsar, topic: str) -> None:
     """Let the broker close a topic; it opens again at the next use, without the old consumers."""
-    _admin(broker, "PUT", f"{admin_path(topic)}/unload")
+    call_admin(broker, "PUT", f"{admin_path(topic)}/unload")
 
 
 def use_name(broker: Pulsar, topic: str, name: str, sequence_id: int = 1_000_000) -> None:
@@ -203,7 +203,7 @@ def use_name(broker: Pulsar, topic: str, name: str, sequence_id: int = 1_000_000
         client.close()
 
 
-def _admin(broker: Pulsar, method: str, path: str, body: object = None) -> Any:
+def call_admin(broker: Pulsar, method: str, path: str, body: object = None) -> Any:
     request = urllib.request.Request(
         broker.admin_url + path,
         method=method,
@@ -430,33 +430,11 @@ def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def put_schema(broker: Pulsar, topic: str, schema: dict[str, Any]) -> None:
-    """Give a topic a schema that every producer must have."""
-    _admin(broker, "POST", f"{_schema_path(topic)}", schema)
-    enforce_schema(broker, topic)
-
-
-def enforce_schema(broker: Pulsar, topic: str) -> None:
-    """Let a topic take no producers without its schema."""
-    _admin(broker, "POST", f"{admin_path(topic)}/schemaValidationEnforced", True)
-    enforced = f"{admin_path(topic)}/schemaValidationEnforced?applied=true"
-    wait_for(lambda: _admin(broker, "GET", enforced), "the policy", 10)
-
-
-def delete_schema(broker: Pulsar, topic: str) -> None:
-    """Take the schema away again."""
-    _admin(broker, "DELETE", f"{_schema_path(topic)}?force=true")
-
-
-def _schema_path(topic: str) -> str:
-    return f"/admin/v2/schemas/{topic.removeprefix('persistent://')}/schema"
-
-
 def entries_added(broker: Pulsar, topic: str) -> int:
     """Entries that a topic was given since it was loaded: batches, single messages and chunks."""
-    return int(_admin(broker, "GET", f"{admin_path(topic)}/internalStats")["entriesAddedCounter"])
+    return int(call_admin(broker, "GET", f"{admin_path(topic)}/internalStats")["entriesAddedCounter"])
 
 
 def keep(broker: Pulsar, topic: str) -> None:
     """Let a topic keep everything, by a subscription that nobody reads: one without any loses what a reload closes."""
-    _admin(broker, "PUT", f"{admin_path(topic)}/subscription/keep", {"ledgerId": -1, "entryId": -1})
+    call_admin(broker, "PUT", f"{admin_path(topic)}/subscription/keep", {"ledgerId": -1, "entryId": -1})

@@ -14,16 +14,15 @@ from tests.integration.dataplane import (
     Processes,
     connections,
     create_topic,
-    delete_schema,
     keep,
     payloads,
     publish,
-    put_schema,
     read_topic,
     resource,
     unload,
     wait_for,
 )
+from tests.integration.pulsar_schemas import delete_schema, put_schema
 
 TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "shop=1"}
 NAME = "shapes"

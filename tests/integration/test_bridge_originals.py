@@ -18,7 +18,6 @@ from tests.integration.dataplane import (
     connections,
     create_subscription,
     create_topic,
-    enforce_schema,
     keep_messages,
     producer,
     read_topic,
@@ -26,6 +25,7 @@ from tests.integration.dataplane import (
     wait_for,
 )
 from tests.integration.java_client import JavaClient, encoded
+from tests.integration.pulsar_schemas import enforce_schema
 
 SUBSCRIPTION = "shop"
 DEAD_LETTER_SUBSCRIPTION = "headrace-dead-letters"
