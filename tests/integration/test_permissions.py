@@ -119,6 +119,7 @@ class Attempts:
 
     def without_grant(self, topic: str, action: str) -> str | None:
         """Start it without *action* on *topic*, and give it afterwards; what was kept silent."""
+        self.scene.make_topics(topic)  # the broker deletes one that nobody uses for a minute
         self.scene.broker.revoke(self.scene.topic(topic))
         self.scene.grant({topic: [each for each in self.grants[topic] if each != action]})
         running = self.trickle.start(self.scene)
